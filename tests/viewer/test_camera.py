@@ -7,7 +7,9 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_vidrecon.viewer.board import Board, captions
+from napari_vidrecon.viewer.board.camera import TOLD_OF_ORDER
 from napari_vidrecon.viewer.board.layers import Role
+from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.model import ErrorMode
 
 
@@ -98,3 +100,35 @@ def test_captions_asked_for_while_napari_takes_in_another_layer_are_made_after_i
     viewer.add_points([[0.0, 0.0, 0.0]])
     assert meanwhile[0] is None
     assert board.layer(Role.CAPTIONS) is viewer.layers[-1]
+
+
+def test_the_boards_layers_are_hidden_while_napari_rolls_its_axes_and_it_is_said_how_they_come_back(board):
+    said, before = [], seen(board)
+    board.model.message.connect(lambda text, _is_error: said.append(text))
+    dims = board.viewer.dims
+    for _ in range(2):
+        dims.roll()
+        assert seen(board) == set()
+    assert said == [TOLD_OF_ORDER]
+    board.model.set_trial(0, 0, 40)
+    assert seen(board) == set()
+    dims.roll()
+    assert before <= seen(board)
+    dims.transpose()
+    assert seen(board) == set()
+    board.begin_painting()
+    assert before <= seen(board)
+
+
+def test_napari_s_own_button_for_the_grid_asks_for_that_of_the_board(board, qtbot):
+    grid, model = board.viewer.canvas.grid, board.model
+    for on in (True, False, True):
+        grid.enabled = on
+        qtbot.waitUntil(lambda wanted=on: model.grid == wanted)
+        assert (model.grid, board.grid.on, board.layout.gridded) == (on, on, on)
+    model.set_view(layout=Layout.EXPLAIN)
+    model.set_trial(0, 0, 40)
+    assert model.grid
+    assert grid.enabled
+    model.set_view(grid=False)
+    assert not grid.enabled

@@ -76,7 +76,7 @@ class Board:
         self.activity.marked_changed.connect(self._on_marked)
         self.activity.explained.chosen_changed.connect(self._write_captions)
         self.camera = BoardCamera(viewer, self.layers, self.reset_view)
-        self.grid = GridTiles(self.layers)
+        self.grid = GridTiles(self.layers, self.faults, self._on_grid)
         self.outlines = Outlines(self.layers, self.grid.copies_of, model)
         self.painting = MaskPainting(self.layers, model)
         self.region = Region(self.layers)
@@ -127,7 +127,7 @@ class Board:
 
     def draw_region(self) -> Layer:
         """Offer the pen for a region on the stimulus, in two dimensions."""
-        self.viewer.dims.ndisplay = 2
+        self._lay_flat()
         return self.region.begin(self.layout)
 
     def region_mask(self) -> np.ndarray | None:
@@ -144,8 +144,12 @@ class Board:
 
     def begin_painting(self) -> Layer:
         """Lend the brush: 1 adds pixels to the mask, 0 erases them; in two dimensions, as the mask has no more."""
-        self.viewer.dims.ndisplay = 2
+        self._lay_flat()
         return self.painting.begin(self.layout)
+
+    def _lay_flat(self) -> None:
+        dims = self.viewer.dims
+        dims.ndisplay, dims.order = 2, tuple(range(dims.ndim))
 
     @guarded
     def show_fitted_alpha(self, alpha: np.ndarray | None) -> None:
@@ -196,7 +200,7 @@ class Board:
         self.activity.ordering.close()
         for part in (
             self.layers, self.movies, self.camera, self.painting, self.blinking, self.cells, self.layer_list,
-            self.flatness,
+            self.flatness, self.grid,
         ):  # fmt: skip
             part.close()
 
@@ -352,7 +356,7 @@ class Board:
         if self.model.trial is None:
             return
         self.movies.update_mask()
-        if self.model.presentation.changes:
+        if self.model.presented.changes:
             self.movies.draw_video()
         self.movies.draw_error()
         self.strip.draw(self.layout)
@@ -418,6 +422,11 @@ class Board:
         if self.layout != before or self.model.zoomed != self._zoomed:
             self._zoomed = self.model.zoomed
             self.reset_view()
+
+    def _on_grid(self, wanted: bool) -> None:
+        """Of layers that lie beside each other napari's grid shows snippets: ours is meant."""
+        if self.model.trial is not None:
+            self.model.set_view(grid=wanted)
 
     # What belongs to no tile
 

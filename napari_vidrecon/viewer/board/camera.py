@@ -97,14 +97,15 @@ class BoardCamera:
 
 
 TOLD = "The board is flat: its layers are hidden in 3-D, and come back in 2-D."
+TOLD_OF_ORDER = "The board hides while napari's axes are in another order: press that button until it is back."
 PLAIN_MODE = "pan_zoom"
 
 
 class Flatness:
-    """Hides the board's layers while the viewer shows three dimensions.
+    """Hides the board's layers while the viewer shows three dimensions, or its axes in another order.
 
-    Time and screen make no body: napari would draw every movie as a cloud, for seconds each without a graphics card,
-    and its brush fails beside the layer. What is hidden is not drawn.
+    Time and screen make no body, and time and rows no picture: napari would draw every movie as a cloud, for seconds
+    each without a graphics card, and its brush fails beside the layer. What is hidden is not drawn.
 
     Parameters
     ----------
@@ -118,17 +119,25 @@ class Flatness:
 
     def __init__(self, layers: RoleLayers, faults: Faults, tell: Callable[[str, bool], object]) -> None:
         self._layers, self.faults, self._tell = layers, faults, tell
-        layers.viewer.dims.events.ndisplay.connect(self._on_turned)
+        self._was_flat = layers.flat
+        self._turned = (layers.viewer.dims.events.ndisplay, layers.viewer.dims.events.order)
+        for event in self._turned:
+            event.connect(self._on_turned)
         layers.viewer.layers.events.inserted.connect(self._on_inserted)
 
     def close(self) -> None:
         """Leave the layers as they are."""
-        self._layers.viewer.dims.events.ndisplay.disconnect(self._on_turned)
+        for event in self._turned:
+            event.disconnect(self._on_turned)
         self._layers.viewer.layers.events.inserted.disconnect(self._on_inserted)
 
     @guarded
     def _on_turned(self) -> None:
-        if self._layers.flat:
+        # Napari also tells of an order while it takes in a layer, which is put aside then.
+        if self._layers.flat is self._was_flat:
+            return
+        self._was_flat = self._layers.flat
+        if self._was_flat:
             for layer in list(self._layers.waiting):
                 self._layers.show(layer, True)
             return
@@ -136,7 +145,7 @@ class Flatness:
         for layer in shown:
             self._put_aside(layer)
         if shown:
-            self._tell(TOLD, False)
+            self._tell(TOLD if self._layers.viewer.dims.ndisplay > 2 else TOLD_OF_ORDER, False)
 
     @guarded
     def _on_inserted(self, event: Event) -> None:
@@ -174,11 +183,19 @@ class GridTiles:
     ----------
     layers
         The board's layers.
+    faults
+        Take what goes wrong.
+    asked
+        Called with whether there is to be a grid when a person presses napari's own button for it.
     """
 
-    def __init__(self, layers: RoleLayers) -> None:
-        self._layers = layers
+    def __init__(self, layers: RoleLayers, faults: Faults, asked: Callable[[bool], object]) -> None:
+        self._layers, self.faults, self._asked = layers, faults, asked
         self._names: dict[Layer, str] = {}
+        self._switching = False
+        self._asking = QTimer(interval=0, singleShot=True)
+        self._asking.timeout.connect(self._ask)
+        layers.viewer.canvas.grid.events.enabled.connect(self._on_switched)
 
     @property
     def on(self) -> bool:
@@ -208,7 +225,8 @@ class GridTiles:
             base.name_overlay.visible, base.name_overlay.font_size = True, TITLE_POINTS * letter_scale()
         self._sort(ordered)
         grid = self._layers.viewer.canvas.grid
-        grid.stride, grid.shape, grid.spacing, grid.enabled = LAYERS_A_TILE, (-1, COLUMNS), SPACING, True
+        grid.stride, grid.shape, grid.spacing = LAYERS_A_TILE, (-1, COLUMNS), SPACING
+        self._switch(True)
 
     def leave(self) -> None:
         """Back to one canvas."""
@@ -217,8 +235,30 @@ class GridTiles:
             layer.name_overlay.visible = False
             layer.name = name
         if self._names:
-            self._layers.viewer.canvas.grid.enabled = False
+            self._switch(False)
         self._names = {}
+
+    def close(self) -> None:
+        """Follow napari's button no longer."""
+        self._asking.stop()
+        self._layers.viewer.canvas.grid.events.enabled.disconnect(self._on_switched)
+
+    def _switch(self, on: bool) -> None:
+        self._switching = True
+        self._layers.viewer.canvas.grid.enabled = on
+        self._switching = False
+
+    def _on_switched(self) -> None:
+        # Of a grid that changes while it is being made, napari's cameras are not told where they look.
+        if not self._switching:
+            self._asking.start()
+
+    @guarded
+    def _ask(self) -> None:
+        wanted = self._layers.viewer.canvas.grid.enabled
+        if wanted and not self.on:
+            self._switch(False)
+        self._asked(wanted)
 
     def copies_of(self, layer: Layer) -> list[Layer]:
         """The layers in other tiles that show the same data."""

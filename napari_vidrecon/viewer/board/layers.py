@@ -291,8 +291,9 @@ class RoleLayers:
 
     @property
     def flat(self) -> bool:
-        """Whether the viewer shows two dimensions, the only ones that the board has."""
-        return self.viewer.dims.ndisplay == 2
+        """Whether the viewer shows rows and columns, the only two dimensions that the board has."""
+        dims = self.viewer.dims
+        return dims.ndisplay == 2 and tuple(dims.displayed) == (dims.ndim - 2, dims.ndim - 1)
 
     def remove(self, role: Role | str) -> None:
         """Take away every layer of a role, once napari is done with another."""

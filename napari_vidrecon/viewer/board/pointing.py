@@ -144,14 +144,14 @@ class Pointing:
         """The mouse points somewhere else: show the activity of the row under it, or of who looks at the pixel."""
         rows, raster = self.board.activity.rows, None
         if self.board.model.magnified:
-            flat = viewer.dims.ndisplay == 2 and not self.board.model.grid
+            flat = self.board.layers.flat and not self.board.model.grid
             self.pixel_pointed.emit(self._pixel_under(event.position) if flat else None)
-        if not self.board.model.grid and viewer.dims.ndisplay == 2:
+        if not self.board.model.grid and self.board.layers.flat:
             raster = self._raster_under(event.position)
         row = None if rows is None or raster is None else self._row(event.position, raster, rows)
         under = np.empty(0, np.intp) if rows is None or row is None else rows.neurons(row)
         self._on_row = row is not None
-        if rows is not None and row is None and not self.board.model.grid and viewer.dims.ndisplay == 2:
+        if rows is not None and row is None and not self.board.model.grid and self.board.layers.flat:
             pixel = self._pixel_under(event.position)
             under = under if pixel is None else self.neurons_at(*pixel)
         if not np.array_equal(under, self._under):
@@ -173,7 +173,7 @@ class Pointing:
         raster, strip = self._raster_under(event.position), self._strip_under(event.position)
         active = self.board.viewer.layers.selection.active
         busy = active is not None and str(getattr(active, "mode", "pan_zoom")) not in FREE_MODES
-        if busy or self.board.model.grid or viewer.dims.ndisplay != 2:
+        if busy or self.board.model.grid or not self.board.layers.flat:
             return
         outline = None if event.modifiers else self.outlines.at(event.position)
         if outline is not None:
