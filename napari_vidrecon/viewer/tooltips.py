@@ -187,7 +187,8 @@ TOOLTIPS = {
     "training_size": "The area that is reconstructed: pixels, and the diameter in degrees of visual angle of a disc "
     "of the same area.",
     "evaluation_size": "The area that is measured.",
-    "load_mask": "Load a mask: a .npy file of 36 × 64 or 64 × 64 alpha values.",
+    "load_mask": "Load a mask: a .npy file of alpha values, one a pixel of the screen, or square around it (64 × 64 "
+    "as published).",
     "save_mask": "Save the mask, with what was painted, as a .npy file.",
     "fit_mask": "Learn the mask from the encoder: which pixels does the population's activity depend on? "
     "Takes a minute or so; the window can be used meanwhile.",
@@ -293,7 +294,7 @@ TOOLTIPS = {
     "noise_temporal": "The same in time, frames. 0: every frame for itself.",
     "noise_seed": "Another seed draws other noise.",
     "noise_inverted": "Every grey level v becomes 255 − v.",
-    "stimulus_frames": "How long it is; 30 frames are one second.",
+    "stimulus_frames": "How long it is, in frames of the session: 30 of most are one second.",
     "grating_cycles_px": "Spatial frequency of the stripes. 0.125: eight pixels a cycle.",
     "grating_cycles_s": "Temporal frequency. 0: the stripes stand still.",
     "grating_direction": "Where the stripes move to.",
@@ -306,7 +307,7 @@ TOOLTIPS = {
     "patch_shown": "Frames of the patch.",
     "patch_after": "Frames of grey after it.",
     "movie_file": "Choose a film, a GIF, a TIFF stack, or a .npy array (frames, height, width) of 0 to 255. It is "
-    "made grey, brought to 36 × 64 pixels, and shown at 30 frames a second.",
+    "made grey, brought to the pixels of the session's screen, and shown frame by frame at its rate.",
     "movie_frames": "How many of its frames to take.",
     "show_stimulus": "Put it on the board, let the chosen encoders predict activity from it, and make that activity "
     "the target. Then press Start.",

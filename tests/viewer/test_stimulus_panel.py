@@ -15,12 +15,13 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
 import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.script_texts import command_text, python_text
 from napari_vidrecon.reconstruction.scripts import Script, script_of_plan, script_of_run
+from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.stimuli.stimulus import MovieFile
 from napari_vidrecon.sessions.stimuli.synthetic import DriftingGrating, GaussianNoise, SinglePatch
 from napari_vidrecon.viewer.choices import ActivityMode
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.model import ReconstructionModel, RunRecord
-from napari_vidrecon.viewer.panels.stimulus_panel import StimulusPanel
+from napari_vidrecon.viewer.panels.stimulus_panel import PatchPage, StimulusPanel
 
 
 def script_of(record: RunRecord, beside: Path) -> Script:
@@ -58,6 +59,20 @@ def test_each_page_shows_the_stimulus_it_says(panel: StimulusPanel, small_model:
     show(panel, "Patch on grey")
     assert small_model.stimulus == SinglePatch(15, 29, 6, True)
     assert panel.state.text().startswith("On the board: bright patch")
+
+
+def test_a_patch_lies_on_the_screen_of_the_session_whatever_its_pixels(qtbot: QtBot) -> None:
+    page = PatchPage()
+    qtbot.addWidget(page)
+    page.take_screen(ScreenGeometry(rows=36, cols=16, colours=("green", "uv")))
+    assert (page.row.maximum(), page.column.maximum(), page.side.maximum()) == (17, 15, 16)
+    patch = page.stimulus()
+    assert patch.video().shape == (45, 18, 16)
+    assert patch.video().max() == 255
+    page.take_screen(ScreenGeometry(rows=144, cols=256))
+    page.row.setValue(140)
+    page.column.setValue(250)
+    assert page.stimulus().video()[20, 140, 250] == 255
 
 
 def test_predicted_activity_becomes_target_and_raster_until_the_trial_is_back(

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QSpinBox, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_vidrecon.errors import ConfigError, VidreconError
-from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.sessions.session import Session, Trial
 from napari_vidrecon.sessions.stimuli.stimulus import MovieFile, Stimulus, stimulus_trial
 from napari_vidrecon.viewer.background import Background, subscribe
@@ -88,7 +88,6 @@ def make(stimulus: Stimulus, session: Session, job: Job) -> None:
 
 LARGEST_LENGTH, LONGEST_FRAMES, MOST_SEEDS = 64.0, 3000, 9999
 USUAL_FRAMES, FRAME_STEP = 60, 10
-SCREEN_ROWS, SCREEN_COLUMNS = 36, 64
 MOVIE_FILTER = "Movies (*.npy *.mp4 *.avi *.mov *.mkv *.gif *.tif *.tiff);;All files (*)"
 DIRECTIONS = {"to the right": "right", "to the left": "left", "up": "up", "down": "down"}
 
@@ -190,15 +189,16 @@ class PatchPage(StimulusPage):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.row = whole_number("patch_row", 0, SCREEN_ROWS - 1, before="row ", value=15)
-        self.column = whole_number("patch_column", 0, SCREEN_COLUMNS - 1, before="column ", value=29)
-        self.side = whole_number("patch_side", 1, SCREEN_ROWS, after=" px", value=6)
+        self.row = whole_number("patch_row", 0, USUAL_SCREEN.rows - 1, before="row ", value=15)
+        self.column = whole_number("patch_column", 0, USUAL_SCREEN.cols - 1, before="column ", value=29)
+        self.side = whole_number("patch_side", 1, USUAL_SCREEN.rows, after=" px", value=6)
         self.level = choice("patch_level", {"bright": True, "dark": False})
         self.before, self.shown, self.after = (
             whole_number(f"patch_{part}", least, LONGEST_FRAMES, after=" frames", value=15)
             for part, least in (("before", 0), ("shown", 1), ("after", 0))
         )
         narrow(self.row, self.column, self.side)
+        self._screen = USUAL_SCREEN
         fields = form()
         fields.addRow("Upper left pixel", row(self.row, self.column))
         fields.addRow("Level and side", row(self.level, self.side))
@@ -207,13 +207,32 @@ class PatchPage(StimulusPage):
         fields.addRow("Grey after", self.after)
         self.setLayout(fields)
 
+    def take_screen(self, screen: ScreenGeometry | None) -> None:
+        """Its pixels are those that can be chosen; on another screen the patch stays where it was by its share."""
+        if screen is None:
+            return
+        screen = screen.one_colour
+        if screen == self._screen:
+            return
+        (rows, columns), before = screen.size_px, self._screen.size_px
+        self._screen = screen
+        largest = min(rows, columns)
+        for field, length, was, highest in (
+            (self.row, rows, before[0], rows - 1),
+            (self.column, columns, before[1], columns - 1),
+            (self.side, largest, min(before), largest),
+        ):
+            place = round(field.value() * length / was)
+            field.setMaximum(highest)
+            field.setValue(place)
+
     def stimulus(self) -> Stimulus:
         """What the controls say."""
         from napari_vidrecon.sessions.stimuli.synthetic import SinglePatch
 
         return SinglePatch(
             self.row.value(), self.column.value(), self.side.value(), self.level.currentData(),
-            self.before.value(), self.shown.value(), self.after.value(),
+            self.before.value(), self.shown.value(), self.after.value(), self._screen,
         )  # fmt: skip
 
 
