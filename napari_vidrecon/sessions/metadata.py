@@ -32,6 +32,8 @@ MAXIMUM_SIMULATION_BYTES = 32_000_000
 SMALL_FILE_BYTES = 1_000_000
 MOST_TRIALS = 100_000
 MOST_SESSIONS_NAMED, LONGEST_NAME = 10, 60
+MOST_FOLDERS_ABOVE = 3
+"""In which a folder of a session may lie that was chosen instead of it."""
 LONGEST_TIER_CHARACTERS = 200
 UNICODE_BYTES = 4
 
@@ -82,12 +84,19 @@ def _without_movies(path: Path) -> bool:
         return False
 
 
+def _looks_like_one(path: Path) -> bool:
+    return (path / "meta").is_dir() and (path / "data").is_dir()
+
+
 def _hint(path: Path) -> str:
-    inside = sorted(child.name for child in path.iterdir() if (child / "meta").is_dir() and (child / "data").is_dir())
+    inside = sorted(child.name for child in path.iterdir() if _looks_like_one(child))
     if inside:
         named = [one_line(name, LONGEST_NAME) for name in inside[:MOST_SESSIONS_NAMED]]
         more = ["..."] if len(inside) > len(named) else []
         return f"did you mean one of the sessions in it: {', '.join(named + more)}?"
+    above = next((each for each in path.absolute().parents[:MOST_FOLDERS_ABOVE] if _looks_like_one(each)), None)
+    if above is not None:
+        return f"it lies in the session {one_line(above.name, LONGEST_NAME)}; choose that folder"
     if (path / "data" / "images").is_dir():
         return "it holds pictures (Sensorium 2022), and this program reads movies (Sensorium 2023)"
     if (path / "data").is_dir() or (path / "meta").is_dir():

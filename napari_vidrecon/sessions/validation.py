@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, number_of
 from napari_vidrecon.sessions import metadata, trial_files
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session import EXCLUDED_TIER, LABELLED_TIERS, Session
@@ -124,7 +124,7 @@ class _Validation:
             yield Fault(
                 file,
                 "finite positions in µm",
-                f"{bad} neurons without one",
+                f"{number_of(bad, 'neuron')} without one",
                 "remove the file or fill them in",
             )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.sessions.validation import session_summary, validate_session
 
@@ -175,3 +176,9 @@ def test_the_summary_counts_trials_and_frames(golden_session_folder: Path) -> No
     assert summary.video_dtype == "float32"
     assert summary.statistics == []
     assert not summary.simulated
+
+
+def test_a_folder_of_a_session_that_is_chosen_instead_of_it_names_the_session(small_session_folder):
+    for part in ("data", "data/videos", "meta/neurons"):
+        with pytest.raises(SessionError, match=f"lies in the session {small_session_folder.name}; choose"):
+            open_session(small_session_folder / part)
