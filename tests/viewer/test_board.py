@@ -619,7 +619,7 @@ def test_a_raster_too_narrow_for_its_title_does_not_call_a_difference_a_predicti
     model: ReconstructionModel, mode: ActivityMode
 ) -> None:
     model.set_view(activity_mode=mode)
-    assert least_titles(model, True)[Role.PREDICTED] == "None yet"
+    assert least_titles(model, True)[Role.PREDICTED] == "Predicted"
     activity = np.ones((NEURONS, 48), np.float32)
     model.set_stimulus_prediction(activity, {})
     model.course, model.state, model.snapshot = None, RunState.RUNNING, SimpleNamespace(predicted_activity=activity)

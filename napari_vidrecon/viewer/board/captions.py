@@ -78,12 +78,7 @@ LEAST_MISSING_WORDS = {
     ErrorMode.UNCERTAINTY: "No uncertainty",
     ErrorMode.ADDED: "Added: not known",
 }
-LEAST_ACTIVITY_WORDS = {
-    ActivityMode.FROM_STIMULUS: "Predicted",
-    ActivityMode.FROM_RECONSTRUCTION: "Predicted",
-    ActivityMode.DIFFERENCE: "Difference",
-}
-NO_PREDICTION, NO_PREDICTION_SHORT = "No prediction yet", "None yet"
+NO_PREDICTION = "No prediction yet"
 MISSING_WORDS = {
     ActivityMode.FROM_STIMULUS: "No prediction from the stimulus yet",
     ActivityMode.FROM_RECONSTRUCTION: "No prediction from the reconstruction yet",
@@ -212,9 +207,8 @@ def least_titles(model: ReconstructionModel, has_error: bool) -> dict[Role, str]
         found[Role.RECONSTRUCTION] = f"At step {model.looked_back.step}"
     elif model.compared is None and not model.blinking:
         found[Role.RECONSTRUCTION] = "Reconstruction"
-    of_prediction = LEAST_ACTIVITY_WORDS[ActivityMode(model.activity_mode)]
-    is_missing = found[Role.PREDICTED] == NO_PREDICTION
-    found |= {Role.RECORDED: "Recorded", Role.PREDICTED: NO_PREDICTION_SHORT if is_missing else of_prediction}
+    compares = model.activity_mode == ActivityMode.DIFFERENCE and found[Role.PREDICTED] != NO_PREDICTION
+    found |= {Role.RECORDED: "Recorded", Role.PREDICTED: "Difference" if compares else "Predicted"}
     if model.error_mode in LEAST_ERROR_WORDS:
         found[Role.ERROR_MAP] = (LEAST_ERROR_WORDS if has_error else LEAST_MISSING_WORDS)[model.error_mode]
     return found
