@@ -97,6 +97,11 @@ class Mouse:
         """(rows, columns) bool: pixels that are measured."""
         return self.load_mask().binary(EVALUATION_THRESHOLD)
 
+    @property
+    def has_clips(self) -> bool:
+        """Whether there is any trial that may be reconstructed."""
+        return bool(self.trials or held_out(self.open_session()))
+
     def clips(self) -> tuple[int, ...]:
         """Trials that may be reconstructed, in order: those given, the paper's, or the held-out ones.
 

@@ -81,8 +81,11 @@ class Plan:
         """
         require_one_screen(mice)
         plan = cls(tuple(mice), scale.at_rate(max(mouse.open_session().frame_rate_hz for mouse in mice)))
+        if not all(mouse.has_clips for mouse in mice):
+            # Told where runs are planned, which needs clips; until then there is nothing to fit the scale to.
+            return plan
         lengths = [clip.mouse.open_session().clip_frames(clip.trial) for clip in (*plan.clips, *plan.many_clips)]
-        return replace(plan, scale=plan.scale.within(min(lengths))) if lengths else plan
+        return replace(plan, scale=plan.scale.within(min(lengths)))
 
     @cached_property
     def frame_rate_hz(self) -> float:

@@ -21,7 +21,9 @@ def mouse_at(frame_rate_hz: float, clips: Sequence[int] = ()) -> Mouse:
     screen = ScreenGeometry(rows=72, cols=128)
     session = SimpleNamespace(frame_rate_hz=frame_rate_hz, screen=screen, clip_frames=lambda trial: clips[trial])
     trials = tuple(range(len(clips)))
-    mouse: Any = SimpleNamespace(open_session=lambda: session, encoders=("encoder",), clips=lambda: trials)
+    mouse: Any = SimpleNamespace(
+        open_session=lambda: session, encoders=("encoder",), has_clips=bool(clips), clips=lambda: trials
+    )
     return cast(Mouse, mouse)
 
 
