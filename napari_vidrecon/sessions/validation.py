@@ -34,6 +34,8 @@ KNOWN_TIERS = (
 MOST_NAMED = 100
 """Files of a folder, or tiers, that are named one by one; of more the number is told."""
 MOST_DIGITS = 9
+FEWEST_NEVER_SILENT = 10
+"""So many neurons are not all silent for a whole clip."""
 DARKEST_PLAUSIBLE_MAXIMUM = 1.0
 """A float video that never exceeds this grey level was most likely scaled to 0..1."""
 
@@ -79,6 +81,7 @@ class _Validation:
         self.screen = ScreenGeometry()
         self.neurons: int | None = None
         self.tiers: dict[int, str] = {}
+        self.clips_with_activity = self.constant_clips = 0
 
     def faults(self) -> Iterator[Fault]:
         yield from self._screen_faults()
@@ -95,6 +98,13 @@ class _Validation:
                 yield from self._faults_of_trial(trial_id, tier, there)
             if self.on_progress is not None:
                 self.on_progress(done, len(self.tiers))
+        if self.constant_clips and self.constant_clips == self.clips_with_activity:
+            yield Fault(
+                self.path / "data" / "responses",
+                "activity that changes over time",
+                "one value for every neuron in each trial",
+                "save activity frame by frame, neurons x frames, before averaging",
+            )
 
     def _screen_faults(self) -> Iterator[Fault]:
         try:
@@ -268,7 +278,12 @@ class _Validation:
         highest = float(clip.max())
         if stream == "videos" and clip.dtype.kind == "f" and 0.0 < highest <= DARKEST_PLAUSIBLE_MAXIMUM:
             yield Fault(file, "grey levels from 0 to 255", f"values up to {highest:g}", "multiply the video by 255")
-        if stream == "responses" and tier in LABELLED_TIERS and highest <= 0.0:
+        if stream != "responses" or tier not in LABELLED_TIERS:
+            return
+        self.clips_with_activity += 1
+        if highest > 0.0 or len(clip) < FEWEST_NEVER_SILENT:
+            self.constant_clips += bool((clip == clip[:, :1]).all())
+        else:
             yield Fault(file, f"recorded responses in tier {tier}", "only zeros", "restore them or change the tier")
 
 

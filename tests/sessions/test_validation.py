@@ -119,6 +119,31 @@ def test_numbers_on_the_wrong_scale_are_found(copy_of_small_session: Path) -> No
     assert "only zeros" in str(remedies["2.npy"])
 
 
+def of_activity(folder: Path, change) -> list[str]:
+    """What is found wrong once every trial's activity, (20, T), is changed."""
+    for file in (folder / "data/responses").iterdir():
+        np.save(file, change(np.load(file)))
+    return [str(fault) for fault in validate_session(folder)]
+
+
+def test_activity_that_never_changes_is_no_recording(copy_of_small_session: Path) -> None:
+    # What pads a clip stays NaN, and what was withheld stays so.
+    (fault,) = of_activity(copy_of_small_session, lambda responses: 0 * responses + 3 * responses.any())
+    assert "expected activity that changes over time, found one value for every neuron in each trial" in fault
+
+
+def test_a_few_neurons_may_be_silent_for_a_clip_but_not_for_all(copy_of_small_session: Path) -> None:
+    np.save(copy_of_small_session / "meta/neurons/unit_ids.npy", np.arange(1))
+    for file in ("cell_motor_coordinates.npy", "functional.npy"):
+        (copy_of_small_session / "meta/neurons" / file).unlink(missing_ok=True)
+    shutil.rmtree(copy_of_small_session / "meta/statistics", ignore_errors=True)
+    assert of_activity(copy_of_small_session, lambda responses: responses[:1]) == []
+    rewrite(copy_of_small_session, "data/responses/2.npy", 0 * np.load(copy_of_small_session / "data/responses/2.npy"))
+    assert validate_session(copy_of_small_session) == []
+    (fault,) = of_activity(copy_of_small_session, lambda responses: 0 * responses)
+    assert "activity that changes over time" in fault
+
+
 def test_a_short_clip_and_an_array_that_ends_early_are_found(copy_of_small_session: Path) -> None:
     responses = np.load(copy_of_small_session / "data/responses/0.npy")
     responses[:, 20:] = np.nan
