@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import napari
-from qtpy.QtCore import QEvent, QMimeData, QSize, QTimer
+from qtpy.QtCore import QEvent, QMimeData, QSize, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QResizeEvent
 from qtpy.QtWidgets import QBoxLayout, QDockWidget, QLayout, QMainWindow, QVBoxLayout, QWidget
 
@@ -66,6 +66,7 @@ QTabBar::tab:selected:focus { border: 2px solid #ffb000; }
 """
 """Napari's style shows of few controls that the keyboard is there; a contrast of 3 to the grounds of both themes."""
 ANY_HEIGHT_PX = 16_777_215  # Qt's own word for no limit
+SETTLED_MS = 100
 
 
 class ReconstructionWidget(QWidget):
@@ -91,6 +92,10 @@ class ReconstructionWidget(QWidget):
         self.setObjectName(MAIN_DOCK_NAME)
         Letters(self, FOCUS_STYLE)
         self._placing = QTimer(self, interval=0, singleShot=True)
+        # All inside have their new letters by then.
+        self._giving_back = QTimer(self, interval=SETTLED_MS, singleShot=True)
+        self._giving_back.timeout.connect(self._give_back)
+        self._wished_px = 0
         self._workspace: Workspace = workspace_of(napari_viewer)
         self.model, self.controller = self._workspace.model, self._workspace.controller
         self.board, self.player = self._workspace.board, self._workspace.player
@@ -184,8 +189,19 @@ class ReconstructionWidget(QWidget):
             # A page that is shown for the first time learns only now how high it is.
             self._placing.start()
             if isinstance(frame := self.parentWidget(), QDockWidget):
+                before_px = max(self._wished_px, frame.minimumWidth())
                 frame.setMinimumSize(self.minimumSizeHint().width(), 0)
+                if self.sizeHint().width() < self._wished_px and frame.width() <= before_px:
+                    self._giving_back.start()
+                self._wished_px = self.sizeHint().width()
         return handled
+
+    def _give_back(self) -> None:
+        """Take no more room than smaller letters need; a dock that a person made wider is left alone."""
+        frame = self.parentWidget()
+        window = frame.parentWidget() if isinstance(frame, QDockWidget) else None
+        if isinstance(frame, QDockWidget) and isinstance(window, QMainWindow):
+            window.resizeDocks([frame], [max(self._wished_px, frame.minimumWidth())], Qt.Orientation.Horizontal)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Curves stand below the page where there is room; pages fold where there is little."""

@@ -695,6 +695,36 @@ def test_every_page_fits_letters_that_are_twice_as_large(
     assert widget.run_bar.isVisible()
 
 
+@pytest.mark.window
+def test_the_dock_takes_back_no_more_room_than_smaller_letters_need_unless_it_was_made_wider(
+    qtbot: QtBot, docked: Callable[..., ReconstructionWidget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = docked()
+    window, frame = main_window_of(widget.board.viewer), widget.parentWidget()
+    window.show()
+    qtbot.waitExposed(window)
+    window.resize(*SIZES_PX[0])
+    settled(widget.pages)
+    usual = frame.width()
+
+    def with_letters(points: int) -> int:
+        monkeypatch.setattr(get_settings().appearance, "font_size", points)
+        settled(widget.pages)
+        return frame.width()
+
+    assert with_letters(16) > 1.2 * usual
+    with_letters(9)
+    qtbot.waitUntil(lambda: frame.width() <= usual, timeout=3000)
+    window.resizeDocks([frame], [2 * usual], Qt.Orientation.Horizontal)
+    settled(widget.pages)
+    made_wider = frame.width()
+    assert made_wider > 1.5 * usual
+    with_letters(12)
+    with_letters(9)
+    qtbot.wait(300)
+    assert frame.width() == made_wider
+
+
 def test_captions_lists_and_the_bar_above_the_canvas_follow_the_size_of_letters(
     qtbot: QtBot, docked: Callable[..., ReconstructionWidget], monkeypatch: pytest.MonkeyPatch
 ) -> None:
