@@ -72,6 +72,8 @@ class TrainingRecipe(Settings, ABC):
 
     named: ClassVar[dict[str, dict[str, Any]]] = {}
     """Recipes that go by a name of their own: what differs from the defaults."""
+    before: ClassVar[dict[str, Any]] = {}
+    """Fields that came later, with the value that trains as the versions without them."""
 
     architecture: str
     window_size: int = Field(16, ge=2, le=512, description="frames an encoder sees at once")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 
 import pytest
 import torch
@@ -33,6 +34,15 @@ def test_a_whole_one_fits(whole, module, tmp_path):
     found = TrainingCheckpoint.read(tmp_path / "checkpoint", IDENTITY)
     found.check_fit(tmp_path / "checkpoint", module)
     assert found.step == 5
+
+
+def test_one_of_before_a_setting_came_goes_on_with_what_was_done_then_and_with_nothing_else(whole, tmp_path):
+    file, before = tmp_path / "checkpoint", {"locality": 0.0}
+    replace(whole, identity={"recipe": {"steps": 9}}).write(file)
+    assert TrainingCheckpoint.read(file, {"recipe": {"steps": 9, "locality": 0.0}}, before).step == 5
+    for recipe in ({"steps": 9, "locality": 0.1}, {"steps": 8, "locality": 0.0}):
+        with pytest.raises(EncoderError, match="recipe differ"):
+            TrainingCheckpoint.read(file, {"recipe": recipe}, before)
 
 
 @pytest.mark.parametrize(

@@ -269,6 +269,7 @@ class CompactRecipe(QuickRecipe):
     """
 
     named: ClassVar[dict[str, dict[str, Any]]] = {"small_session": {}}
+    before: ClassVar[dict[str, Any]] = {"locality": 0.0}
 
     architecture: Literal["compact"] = Field("compact", description="kind of encoder")
     features: int = Field(40, ge=4, le=MOST_CHANNELS, description="channels between the blocks")
@@ -277,9 +278,7 @@ class CompactRecipe(QuickRecipe):
     drop_rate: float = Field(0.1, ge=0, lt=1, description="dropout before the readout")
     learning_rate: float = Field(8e-3, gt=0, description="peak, after the warm-up")
     smoothness: float = Field(0.05, ge=0, description="weight of the stem filters' squared Laplacian")
-    locality: float = Field(
-        0.15, ge=0, description="weight of how far each neuron's map lies scattered about its middle"
-    )
+    locality: float = Field(0.0, ge=0, description="weight of how far each neuron's map lies scattered")
     readout_fit_at: float = Field(
         0.5, ge=0, lt=1, description="share of the steps after which readouts are fitted to the core anew; 0: never"
     )
@@ -416,8 +415,10 @@ class Compact(SeesBehaviour):
         self.readouts[mouse].start_from_fit(fit)  # type: ignore[operator]
 
     def penalty(self, recipe: CompactRecipe) -> torch.Tensor:
-        """Rough filters cost, and neurons that look at many places at once."""
+        """Rough filters cost, and, where that is wanted, neurons that look at many places at once."""
         rough = recipe.smoothness * roughness(self.stem.weight.flatten(0, 1)[:, None])
+        if not recipe.locality:
+            return rough
         # Of all mice together as much as of one, whose loss is that of a step.
         scatter = torch.stack([readout.scatter().mean() for readout in self.readouts])  # type: ignore[operator]
         return rough + recipe.locality * scatter.mean()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,19 @@ class TrainingCheckpoint:
             save_file(flat, str(temporary), metadata={"vidrecon": json.dumps(described)})
 
     @classmethod
-    def read(cls, path: Path | str, identity: dict[str, Any]) -> TrainingCheckpoint:
+    def read(
+        cls, path: Path | str, identity: dict[str, Any], before: Mapping[str, Any] | None = None
+    ) -> TrainingCheckpoint:
         """The checkpoint of a training, its tensors in main memory.
+
+        Parameters
+        ----------
+        path
+            The file.
+        identity
+            Of the training that goes on.
+        before
+            Settings of its recipe that earlier versions did not have, and what they trained with.
 
         Returns
         -------
@@ -72,6 +84,8 @@ class TrainingCheckpoint:
         """
         described = read_description(path, EncoderError, EXPECTED)
         found = described.get("identity")
+        if isinstance(found, dict) and isinstance(found.get("recipe"), dict):
+            found = {**found, "recipe": {**(before or {}), **found["recipe"]}}
         mine = json.loads(json.dumps(identity))
         if not isinstance(found, dict) or found != mine:
             other = [name for name in mine if not isinstance(found, dict) or found.get(name) != mine[name]]

@@ -517,7 +517,7 @@ class Trainer:
         EncoderError
             Damaged, or of another recipe, session or kind of device.
         """
-        stored = TrainingCheckpoint.read(path, self.identity())
+        stored = TrainingCheckpoint.read(path, self.identity(), self.recipe.before)
         stored.check_fit(path, self.module)
         with reading(path, EncoderError, "a training checkpoint"):
             curve = LearningCurve.from_tensor(stored.tensors["curve"]["rows"])
