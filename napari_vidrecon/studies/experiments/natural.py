@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.statistics import SIGNIFICANCE, TestResult
-from napari_vidrecon.errors import number_of
+from napari_vidrecon.errors import SessionError, number_of
 from napari_vidrecon.figures.curves import Curve, CurvePanel, p_text
 from napari_vidrecon.figures.frame import COLOURS, panels_figure
 from napari_vidrecon.figures.frame_rows import FrameBlock, frame_rows_figure
@@ -47,7 +47,31 @@ FRAMES_SHOWN, FRAMES_APART = 10, 30
 
 
 def runs(plan: Plan) -> Sequence[RunSpec]:
-    """The standard reconstruction of every clip, and of the examples at length."""
+    """The standard reconstruction of every clip, and of the examples at length.
+
+    Parameters
+    ----------
+    plan
+        Mice, clips and scale.
+
+    Returns
+    -------
+    Sequence[RunSpec]
+        One a clip and encoder.
+
+    Raises
+    ------
+    SessionError
+        Nothing tells what a mouse saw, so that nothing could be measured.
+    """
+    for mouse in plan.mice:
+        session = mouse.open_session()
+        if not any(map(session.has_movie, mouse.clips())):
+            raise SessionError(
+                f"{mouse.session}: expected clips whose movie is known, which the study natural measures "
+                "reconstructions by, found none; leave this mouse or this study out (`vidrecon evidence` tells whether "
+                "there is a movie in activity)"
+            )
     specs = [spec for clip in plan.many_clips for spec in plan.standard(clip)]
     return specs + [spec for clip in plan.examples for spec in plan.standard(clip, frames=plan.scale.example_frames)]
 

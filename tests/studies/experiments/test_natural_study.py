@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from napari_vidrecon import metrics
+from napari_vidrecon.errors import SessionError
+from napari_vidrecon.studies.conducting import conduct
 from napari_vidrecon.studies.experiments.natural import NATURAL, runs
+from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.measuring import evaluation_mask
-from napari_vidrecon.studies.study import averaged
+from napari_vidrecon.studies.study import Plan, averaged
 
 
 def test_every_clip_is_run_with_every_encoder_and_the_examples_at_length(tiny_plan) -> None:
@@ -82,3 +89,15 @@ def test_its_figures_and_its_movie_can_be_drawn(two_mice_plan, outcome_of) -> No
     frames = list(outcome.movies[0].frames())
     assert len(frames) == 34
     assert np.ptp(frames[5]) > 0
+
+
+def test_a_mouse_without_any_movie_is_refused_before_its_runs(
+    copy_of_small_session: Path, tiny_mouse: Mouse, tiny_plan: Plan, tmp_path: Path
+) -> None:
+    tiers = np.load(copy_of_small_session / "meta" / "trials" / "tiers.npy")
+    np.save(copy_of_small_session / "meta" / "trials" / "tiers.npy", np.full_like(tiers, "spontaneous"))
+    shutil.rmtree(copy_of_small_session / "data" / "videos")
+    plan = replace(tiny_plan, mice=(tiny_mouse, replace(tiny_mouse, session=copy_of_small_session, trials=(0, 1))))
+    with pytest.raises(SessionError, match=f"{copy_of_small_session.name}: expected clips whose movie is known"):
+        conduct([NATURAL], plan, tmp_path / "studies")
+    assert not list((tmp_path / "studies").rglob("*.zarr"))
