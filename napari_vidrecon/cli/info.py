@@ -152,7 +152,8 @@ def described(path: Path) -> tuple[str, dict[str, Any]]:
 
     require_there(path)
     if path.is_dir():
-        return _run(path) if (path / "zarr.json").exists() or path.suffix == ".zarr" else _session(path)
+        runs = not (path / "data").is_dir() and any(path.glob("*.zarr")) and not any(path.glob("*/meta"))
+        return _run(path) if runs or (path / "zarr.json").exists() or path.suffix == ".zarr" else _session(path)
     if is_decoder(path):
         return _decoder(path)
     if is_denoiser(path):

@@ -27,7 +27,7 @@ from napari_vidrecon.encoders.published_sensorium2023 import (
 from napari_vidrecon.encoders.stored_encoder import StoredEncoder, check_fit
 from napari_vidrecon.errors import EncoderError, one_line
 from napari_vidrecon.storage import open_regular, reading
-from napari_vidrecon.storage.impostors import check_genuine
+from napari_vidrecon.storage.impostors import check_genuine, format_of
 from napari_vidrecon.storage.pickles import ForbiddenObject
 from napari_vidrecon.storage.torch_files import StoredTensor, read_torch_file
 
@@ -69,7 +69,9 @@ def read_reference(path: Path) -> StoredEncoder:
         check_genuine(path, file, EXPECTED, EncoderError)
         start = file.read(LONGEST_START)
         if not start.startswith(STARTS):
-            raise EncoderError(f"{path}: expected {EXPECTED}, found a file that starts with {start!r}")
+            raise EncoderError(
+                f"{path}: expected {EXPECTED}, found {format_of(start) or f'a file that starts with {start!r}'}"
+            )
         with reading(path, EncoderError, EXPECTED):
             try:
                 stored = read_torch_file(file, size)

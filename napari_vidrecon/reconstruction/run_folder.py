@@ -145,10 +145,23 @@ def read_attributes_of_run(path: Path) -> dict[str, Any]:
     ValueError
         A damaged one.
     """
+    if path.suffix != ".zarr" and not os.path.lexists(path / "zarr.json"):
+        _require_other_kind_is_not_there(path)
     told = read_attributes(path, "a complete run", RunError)
     if told.get("format") != FORMAT:
         raise RunError(f"{path}: expected a run of this program, found another zarr folder")
     return told
+
+
+def _require_other_kind_is_not_there(path: Path) -> None:
+    """Say what a folder is that was taken for a run: a session, or the folder of several runs."""
+    if (path / "data").is_dir() and (path / "meta").is_dir():
+        raise RunError(f"{one_line(path)}: expected a run folder (.zarr), found a session")
+    if first := min((each.name for each in path.glob("*.zarr")), default=""):
+        raise RunError(
+            f"{one_line(path)}: expected a run folder (.zarr), found a folder of runs; choose one of them, "
+            f"e.g. {one_line(first)}"
+        )
 
 
 def _evened(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -16,6 +16,15 @@ APPLE_DOUBLE = b"\x00\x05\x16\x07"
 PAGES = (b"<!doctype html", b"<html", b"<?xml", b"<head", b"<body")
 
 
+FORMATS = {
+    b"\x93NUMPY": "an array (.npy), as masks and movies are",
+    b"\x89PNG": "a picture (.png)",
+    b"\xff\xd8\xff": "a picture (.jpg)",
+    b"\x89HDF": "an HDF5 file",
+    b"PK\x03\x04": "a zip archive, or a checkpoint of torch",
+    b"%PDF": "a PDF",
+}
+"""Of files that are taken for another by mistake, by how they begin."""
 COMPANIONS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx")
 
 
@@ -73,6 +82,24 @@ def recognised(head: bytes) -> str:
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(PAGES):
         return "a web page, as a download behind a sign-in leaves; fetch the file itself"
     return ""
+
+
+def format_of(head: bytes) -> str:
+    """The format that the first bytes of a file show, with its article; empty if none that is known.
+
+    Parameters
+    ----------
+    head
+        The first bytes of it, nine or more.
+
+    Returns
+    -------
+    str
+        A part of a sentence.
+    """
+    if head[8:9] == b"{" and not any(head[5:8]):
+        return "tensors (.safetensors), as encoders and decoders are"
+    return next((name for start, name in FORMATS.items() if head.startswith(start)), "")
 
 
 def check_genuine(path: Path | str, file: BinaryIO, expected: str, error: type[VidreconError]) -> None:

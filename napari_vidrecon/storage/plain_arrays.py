@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from napari_vidrecon.errors import StorageError, VidreconError, one_line
-from napari_vidrecon.storage.impostors import check_genuine
+from napari_vidrecon.storage.impostors import check_genuine, format_of
 from napari_vidrecon.storage.pickles import PLAIN, Allowance, ForbiddenObject, Name, Rules, Unfinished, rebuild
 from napari_vidrecon.storage.reading import open_regular, parse_json, reading
 
@@ -351,9 +351,12 @@ def check_header(path: Path | str, error: type[VidreconError] = StorageError, ex
     """
     with open_regular(path, expected, error) as file, reading(path, error, expected):
         check_genuine(path, file, expected, error)
-        length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+        start = file.read(LENGTH_BYTES)
+        length = int.from_bytes(start, "little")
         size = os.fstat(file.fileno()).st_size
     if length + LENGTH_BYTES > size:
+        if other := format_of(start):
+            raise error(f"{path}: expected {expected}, found {other}")
         raise error(f"{path}: expected {expected}, found a damaged one (its header is longer than the file)")
     if length > LONGEST_HEADER_BYTES:
         raise error(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from napari_vidrecon.errors import StorageError, VidreconError, one_line
-from napari_vidrecon.storage.impostors import HEAD_BYTES, check_genuine, decoded, recognised
+from napari_vidrecon.storage.impostors import HEAD_BYTES, check_genuine, decoded, format_of, recognised
 
 NPY_MAGIC = b"\x93NUMPY"
 PLAIN_KINDS = "biufcSUmM"
@@ -375,7 +375,7 @@ def read_array(path: Path | str, *, memory_map: bool = False) -> np.ndarray:
 def _describe(head: bytes) -> str:
     if head[:1] == b"\x80":
         return "pickled data, which is never opened because it could run code; save it again with np.save"
-    return recognised(head) or f"a file that starts with {head[: len(NPY_MAGIC)]!r}"
+    return recognised(head) or format_of(head) or f"a file that starts with {head[: len(NPY_MAGIC)]!r}"
 
 
 def _read_header(where: Path | str, file: BinaryIO) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype]:

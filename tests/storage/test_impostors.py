@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_vidrecon.encoders.checkpoints import load_encoder
-from napari_vidrecon.errors import EncoderError, StorageError
+from napari_vidrecon.errors import EncoderError, StorageError, VidreconError
 from napari_vidrecon.reconstruction.decoder import Decoder
 from napari_vidrecon.sessions.importing.matlab_files import matlab_arrays
 from napari_vidrecon.sessions.importing.stimuli import open_pixels
@@ -85,3 +85,15 @@ def test_text_is_read_as_editors_and_matlab_write_it(coding, text):
 @pytest.mark.parametrize("content", [b"", b"\0", b"ab\0d", b"a\0b"])
 def test_a_zero_elsewhere_or_half_a_letter_makes_no_utf_16(content):
     assert decoded(content) == content.decode()
+
+
+def test_an_array_in_place_of_an_encoder_or_a_decoder_is_named(tmp_path):
+    np.save(tmp_path / "mask.npy", np.ones((36, 64)))
+    for load in (lambda path: load_encoder(path, device="cpu"), Decoder.load):
+        with pytest.raises(VidreconError, match=r"found an array \(\.npy\), as masks and movies are"):
+            load(tmp_path / "mask.npy")
+
+
+def test_an_encoder_in_place_of_an_array_is_named(small_encoder_file):
+    with pytest.raises(StorageError, match=r"found tensors \(\.safetensors\), as encoders and decoders are"):
+        read_array(small_encoder_file)
