@@ -29,6 +29,8 @@ GIF_MOST_HZ = 50.0
 NARROWEST_PANEL_PX = 240
 ENLARGEMENT, FRAME_ENLARGEMENT = 8, 16
 """Screen pixels for one of the movie. A single frame is written larger: it is what goes on a slide."""
+SLOWEST_HZ = 0.1
+"""Slower, a movie's time is no longer told by its formats."""
 MOVIE_ENDINGS, FRAME_ENDINGS = (".mp4", ".gif", ".tif", ".tiff"), (".png",)
 FIGURE_ENDINGS, TABLE_ENDINGS = (".png", ".svg", ".pdf"), (".csv", ".parquet")
 COLUMN_UNITS = {"motion_energy": "grey_levels", "pupil_size": "camera_px"}
@@ -275,13 +277,19 @@ def write_movie(
     StorageError
         Another ending, or the file cannot be written.
     ConfigError
-        A GIF faster than 50 frames per second.
+        A GIF faster than 50 frames per second, or any movie slower than one in ten seconds.
     """
     from napari_vidrecon.figures import movie
 
     ending = check_path(path, "a movie", MOVIE_ENDINGS)
     rate_hz, count = shown.frame_rate_hz * speed, len(shown.video)
     report = on_progress or (lambda done, of: None)
+    if rate_hz < SLOWEST_HZ:
+        faster = math.ceil(SLOWEST_HZ / shown.frame_rate_hz * 10_000) / 10_000
+        raise ConfigError(
+            f"{path}: expected at least {SLOWEST_HZ:g} frames a second, found {rate_hz:g}; choose a speed of "
+            f"{faster:g} or higher"
+        )
     if ending in (".tif", ".tiff"):
         movie.write_tiff(path, shown.pictures, rate_hz)
         report(count, count)

@@ -22,7 +22,7 @@ Frame = NDArray[np.uint8]
 
 SCREEN_RATE_HZ = 30.0
 UPSCALE = 8
-SMALLEST_TEXT_PX = 11
+SMALLEST_TEXT_PX, SMALLEST_LABEL_PX = 11, 8
 USUAL_ASPECT = 36 / 64
 PANEL_LABELS = ("Stimulus", "Reconstruction", "Error: orange too bright, blue too dark")
 SIMULATED_LABEL = "simulated mouse"
@@ -297,7 +297,7 @@ class _Board:
         self._height, self._width = frame_shape[0] * scale, frame_shape[1] * scale
         # A narrow movie has smaller letters, so that words stay above their picture.
         points = max(SMALLEST_TEXT_PX, round(0.055 * min(self._height, self._width * USUAL_ASPECT)))
-        self._font = ImageFont.load_default(size=points)
+        self._points, self._font = points, ImageFont.load_default(size=points)
         self._gap = max(2, points // 2)
         self._strip = 2 * points
         self._starts = [self._gap + column * (self._width + self._gap) for column in range(len(labels))]
@@ -315,16 +315,27 @@ class _Board:
         canvas = Image.new("RGB", self._size, BACKGROUND)
         draw = ImageDraw.Draw(canvas)
         for start, label in zip(self._starts, labels, strict=True):
-            draw.text((start, self._strip // 2), label, TEXT_COLOUR, self._font, anchor="lm")
+            self._say(draw, (start, self._strip // 2), label)
         for start, raster in zip(self._starts, rasters, strict=False):
             middle = self._raster_top - self._strip // 2
-            draw.text((start, middle), raster.name, TEXT_COLOUR, self._font, anchor="lm")
+            self._say(draw, (start, middle), raster.name)
             levels = np.nan_to_num(255 * np.clip(raster.rows / raster.limit, 0, 1)).astype(np.uint8)
             size = (self._width, self._raster_height)
             # More rows than lines: neighbours are averaged, never left out.
             large = Image.fromarray(levels).resize(size, Image.Resampling.BOX)
             canvas.paste(large, (start, self._raster_top))
         self._canvas = canvas
+
+    def _say(self, draw: ImageDraw.ImageDraw, place: tuple[int, int], label: str) -> None:
+        """Write a label above its picture, in smaller letters or cut where it is longer than that is wide."""
+        font, points = self._font, self._points
+        while font.getlength(label) > self._width and points > SMALLEST_LABEL_PX:
+            points -= 1
+            font = ImageFont.load_default(size=points)
+        if font.getlength(label) > self._width:
+            kept = next(end for end in range(len(label), -1, -1) if font.getlength(f"{label[:end]}…") <= self._width)
+            label = f"{label[:kept].rstrip(' ,:(')}…"
+        draw.text(place, label, TEXT_COLOUR, font, anchor="lm")
 
     def frame(self, panels: Sequence[Frame], time: str, note: str, number: int) -> Frame:
         canvas = self._canvas.copy()

@@ -44,6 +44,18 @@ def test_a_gif_may_be_slower_than_the_clip(vidrecon, one_run: Path, tmp_path: Pa
     assert (tmp_path / "a.gif").read_bytes()[:6] == b"GIF89a"
 
 
+@pytest.mark.parametrize("ending", ["gif", "mp4"])
+def test_a_movie_that_hardly_moves_on_is_refused_with_a_speed_that_does(
+    ending: str, vidrecon, one_run: Path, tmp_path: Path
+) -> None:
+    words = "export", one_run, "--movie", tmp_path / f"a.{ending}", "--speed"
+    answer = vidrecon(*words, 1e-9)
+    assert answer.code == 2
+    assert "expected at least 0.1 frames a second, found 3e-08; choose a speed of 0.0034 or higher" in answer.err
+    assert not (tmp_path / f"a.{ending}").exists()
+    assert vidrecon(*words, 0.0034).code == 0
+
+
 def test_an_svg_keeps_its_text(vidrecon, one_run: Path, tmp_path: Path) -> None:
     assert vidrecon("export", one_run, "--figure", tmp_path / "a.svg", "--match-contrast").code == 0
     assert "contrast matched" in (tmp_path / "a.svg").read_text()

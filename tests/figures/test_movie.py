@@ -79,6 +79,17 @@ def test_the_error_is_a_third_panel_in_colour(clip: dict[str, np.ndarray]) -> No
     assert (0, 114, 178) in colours
 
 
+def test_a_name_longer_than_its_picture_stays_above_it(clip: dict[str, np.ndarray]) -> None:
+    truth = clip["truth"][:, :, :16]
+    for name in ("Reconstruction, smoothed", "Reconstruction, smoothed and matched, outside hidden, and so on"):
+        long, short = (
+            next(movie.side_by_side_frames(truth, truth, scale=4, labels=(label, "Error"))) for label in (name, "")
+        )
+        changed = np.flatnonzero((long != short).any(axis=(0, 2)))
+        assert 0 < changed.size <= 16 * 4
+        assert changed.max() < long.shape[1] // 2
+
+
 def test_the_time_runs_and_the_labels_stay(frames: np.ndarray) -> None:
     strip = (frames.shape[1] - HEIGHT * SCALE) // 2
     assert (frames[:, :strip] == frames[:1, :strip]).all()
