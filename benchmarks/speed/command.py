@@ -10,6 +10,7 @@ import typer
 
 from napari_vidrecon.cli.app import SETTINGS, run_app
 from napari_vidrecon.cli.options import Json, Overwrite
+from napari_vidrecon.errors import ConfigError
 
 if TYPE_CHECKING:
     from benchmarks.speed.cases import Case
@@ -57,10 +58,13 @@ def bench(
     from benchmarks.speed.scales import QUICK, WHOLE
     from napari_vidrecon.cli import inputs, report
 
+    names = [name.strip() for name in (cases or "").split(",") if name.strip()]
+    if cases is not None and not names:
+        raise ConfigError("--cases: expected names of cases, found none; leave it out to measure them all")
     scale = QUICK if quick else WHOLE
     chosen = choose_cases(
         scale if repeats is None else scale.with_repeats(repeats),
-        [name.strip() for name in cases.split(",") if name.strip()] if cases else [],
+        names,
     )
     for path, what in ((out, "the measured times"), (markdown, "the page")):
         if path is not None:

@@ -55,6 +55,13 @@ def test_an_unknown_case_is_named_with_the_known_ones(vidrecon) -> None:
     assert answer.err.startswith("vidrecon: --cases stepsmall: expected one of gradients, step-small,")
 
 
+@pytest.mark.parametrize("names", ["", " , "])
+def test_no_case_among_those_named_is_not_all_of_them(vidrecon, names: str) -> None:
+    answer = vidrecon("bench", "--quick", "--cases", names)
+    assert answer.code == 2
+    assert answer.err.startswith("vidrecon: --cases: expected names of cases, found none")
+
+
 def test_an_earlier_result_is_not_replaced_unasked(vidrecon, tmp_path: Path) -> None:
     out = tmp_path / "speed.json"
     out.write_text("mine")
