@@ -377,6 +377,8 @@ def build_target(
         neurons = NeuronSet.all(activity.shape[0])
     elif not isinstance(neurons, NeuronSet):
         neurons = NeuronSet(neurons, "given list")
+    if len(neurons.keep) != count:
+        raise ConfigError(f"neurons: expected a boolean for each of {count} neurons, found {len(neurons.keep)}")
     try:
         return Target(kind, np.ascontiguousarray(activity, dtype=np.float32), neurons, ablation)
     except ConfigError as refused:

@@ -33,6 +33,12 @@ def test_weights_that_cannot_be_used_are_refused():
         NeuronSet(np.array([True, False, True]), weights=np.array([0.0, 1.0, 0.0]))
 
 
+def test_a_choice_among_another_number_of_neurons_is_told_of_the_neurons_and_not_of_the_target(trial, encoder):
+    for chosen in (np.ones(3, dtype=bool), NeuronSet.all(3)):
+        with pytest.raises(ConfigError, match=rf"neurons: .* each of {len(trial.responses)} neurons, found 3"):
+            build_target("recorded", trial, [encoder], chosen, "drop", 0)
+
+
 def test_dropped_neurons_leave_the_loss_and_silenced_ones_stay_at_zero():
     activity = np.arange(6, dtype=np.float32).reshape(3, 2) + 1
     neurons = NeuronSet(np.array([True, False, True]))
