@@ -64,6 +64,7 @@ SETTINGS: dict[str, Any] = {
     "pretty_exceptions_enable": False,
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
+LONGEST_INPUT = 60
 USAGE_ERROR_EXIT_CODE = 2
 LONGEST_MESSAGE = 1000
 OF_HOME = re.compile(r"((?:-{1,2}[\w-]+=)?(?:[\w.]+=)?)(~(?:[/\\].*)?)", re.DOTALL)
@@ -153,6 +154,10 @@ def _explain_usage(error: BaseException) -> int:
     context = getattr(error, "ctx", None)
     path = "vidrecon" if context is None else context.command_path
     message = one_line(message, LONGEST_MESSAGE).rstrip(".")
+    # What a number was read from stands in the error behind this one alone.
+    refused: list[Any] = getattr(error.__cause__, "errors", list)()
+    if refused and isinstance(refused[0].get("input"), str):
+        message = f"{message}, found '{one_line(refused[0]['input'] or ' ', LONGEST_INPUT)}'"
     wanted = getattr(getattr(error, "param", None), "help", None)
     if wanted and message.startswith("Missing"):
         message = f"{message}: {one_line(wanted).rstrip('.')}"

@@ -187,7 +187,7 @@ def calibrate(
     from napari_vidrecon.reconstruction.run_folder import at_work_on
     from napari_vidrecon.sessions.session import open_session
 
-    inputs.require_free(out, overwrite, "the calibration")
+    inputs.require_free(out, overwrite, "the calibration", ".json")
     changes = parse_settings("--set", set_ or [], ReconstructionConfig)
     several = {} if {"draws", "update.draws"} & changes.keys() or len(encoder) > 1 else {"draws": DRAWS}
     config = ReconstructionConfig.preset(preset, **several, **changes)

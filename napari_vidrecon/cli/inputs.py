@@ -156,6 +156,8 @@ def choose_trials(session: Session, trial_ids: Sequence[int], which: str | None)
                 f"{session.path}: expected a trial from {session.trial_ids[0]} to {session.trial_ids[-1]}, "
                 f"found --trial {trial_id}"
             )
+    if which is not None and not which.strip():
+        raise ConfigError('--trials: expected a tier, "all-test" or fold:K, found nothing; leave it out, or say which')
     if which is not None:
         found = _trials_of(session, which)
         if not found:

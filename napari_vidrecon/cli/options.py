@@ -347,7 +347,8 @@ def read_movie(file: Path, screen: ScreenGeometry | None = None) -> np.ndarray:
 
     movie = read_array(file, memory_map=True)
     rows, columns = (screen or USUAL_SCREEN).size_px
-    expected = f"{file}: expected a movie of (frames, {rows}, {columns}), "
+    colours = f" with {' above '.join(screen.colours)}" if screen is not None and screen.colours else ""
+    expected = f"{file}: expected a movie of (frames, {rows}, {columns}){colours}, "
     if movie.ndim != 3 or movie.shape[1:] != (rows, columns) or movie.dtype.kind not in "fiu":
         raise StorageError(f"{expected}found {movie.dtype} of shape {movie.shape}")
     if not MINIMUM_FRAMES <= len(movie) <= LONGEST_CLIP_FRAMES:
@@ -357,4 +358,6 @@ def read_movie(file: Path, screen: ScreenGeometry | None = None) -> np.ndarray:
         raise StorageError(f"{expected}{wanted}, found {len(movie)}")
     if not np.isfinite(movie).all() or movie.min() < 0 or movie.max() > 255:
         raise StorageError(f"{expected}grey levels from 0 to 255, found others, or NaN; rescale it")
+    if 0 < movie.max() <= 1:
+        raise StorageError(f"{expected}grey levels from 0 to 255, found none above 1; multiply it by 255")
     return movie.astype(np.float32)

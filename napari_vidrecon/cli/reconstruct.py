@@ -380,9 +380,13 @@ def predict(
         raise ConfigError("vidrecon predict: expected --trial, --movie or both, found neither")
     if trial is None and frames is not None:
         raise ConfigError(f"--frames {frames}: expected a --trial to take them from, found none")
-    inputs.require_free(out, overwrite, "the activity")
+    inputs.require_free(out, overwrite, "the activity", ".npy")
     recording = open_session(session)
     clip = None if trial is None else inputs.open_trial(recording, trial, frames)
+    if clip is not None and movie is None and not clip.has_movie:
+        raise ConfigError(
+            f"{clip.name}: expected a movie to predict activity from, found a trial without one; give --movie"
+        )
     video, behavior, pupil_center = _stimulus(recording, clip, movie)
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse)
     shown = recording.name if trial is None else f"{recording.name}, trial {trial}"

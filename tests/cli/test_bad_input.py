@@ -368,6 +368,7 @@ def test_a_run_folder_that_is_damaged_is_one_line(damage, vidrecon, one_run: Pat
         (lambda: np.zeros((20, 36, 64), np.float32), "at least 32"),
         (lambda: np.full((48, 36, 64), 300.0), "0 to 255"),
         (lambda: np.full((48, 36, 64), np.nan), "NaN"),
+        (lambda: np.linspace(0, 1, 48 * 36 * 64).reshape(48, 36, 64), "found none above 1; multiply it by 255"),
         (lambda: np.full((48, 36, 64), None), "objects"),
     ],
 )
@@ -385,3 +386,65 @@ def test_a_movie_that_cannot_be_shown_is_refused(
 
 def test_a_sound_session_is_opened_after_all_that(small_session_folder: Path) -> None:
     assert open_session(small_session_folder).trial(0).labelled
+
+
+@pytest.mark.parametrize(
+    ("option", "text"), [("--trial", "2,3"), ("--ablate", "0,5"), ("--steps", "1e2"), ("--trial", "")]
+)
+def test_a_number_that_is_none_is_repeated_in_the_message(option: str, text: str, reconstruct_words, vidrecon) -> None:
+    answer = vidrecon(*reconstruct_words, option, text)
+    assert_refused(answer, option, f"found '{text}'")
+
+
+def test_trials_of_no_name_are_refused(vidrecon, small_session_folder: Path, small_encoder_file: Path) -> None:
+    answer = vidrecon(
+        *("reconstruct", small_session_folder, "--encoder", small_encoder_file, "--mask", "none", "--trials", "")
+    )
+    assert_refused(answer, "--trials", "found nothing")
+
+
+@pytest.mark.parametrize("verb", ["export", "info"])
+def test_a_folder_of_runs_is_named_as_such(verb: str, vidrecon, one_run: Path, tmp_path: Path) -> None:
+    words = ["--figure", tmp_path / "a.png"] if verb == "export" else []
+    answer = vidrecon(verb, one_run.parent, *words)
+    assert_refused(answer, one_run.parent.name, "found a folder of runs", one_run.name)
+
+
+def test_a_session_in_place_of_a_run_is_named_as_such(vidrecon, small_session_folder: Path, tmp_path: Path) -> None:
+    answer = vidrecon("export", small_session_folder, "--figure", tmp_path / "a.png")
+    assert_refused(answer, small_session_folder.name, "expected a run folder (.zarr), found a session")
+
+
+def test_activity_of_a_trial_without_a_movie_is_not_predicted_from_grey(
+    vidrecon, copy_of_small_session: Path, small_encoder_file: Path, tmp_path: Path
+) -> None:
+    tiers = np.load(copy_of_small_session / "meta" / "trials" / "tiers.npy")
+    tiers[0] = "spontaneous"
+    np.save(copy_of_small_session / "meta" / "trials" / "tiers.npy", tiers)
+    (copy_of_small_session / "data" / "videos" / "0.npy").unlink()
+    words = ["predict", copy_of_small_session, "--trial", 0, "--encoder", small_encoder_file]
+    out = tmp_path / "answer" / "activity.npy"
+    assert_refused(vidrecon(*words, "--out", out), "trial 0", "expected a movie to predict activity from")
+    assert left_in(tmp_path / "answer") == []
+    np.save(tmp_path / "movie.npy", np.full((40, 36, 64), 90.0))
+    assert vidrecon(*words, "--out", out, "--movie", tmp_path / "movie.npy").code == 0
+
+
+@pytest.mark.parametrize("name", ["activity", "activity.txt"])
+def test_activity_is_written_under_a_name_that_says_what_it_is(
+    name: str, vidrecon, small_session_folder: Path, small_encoder_file: Path, tmp_path: Path
+) -> None:
+    answer = vidrecon(
+        *("predict", small_session_folder, "--trial", 0, "--encoder", small_encoder_file, "--out", tmp_path / name)
+    )
+    assert_refused(answer, name, "ending in .npy for the activity")
+
+
+def test_a_calibration_is_written_under_a_name_that_says_what_it_is(
+    vidrecon, small_session_folder: Path, small_encoder_file: Path, tmp_path: Path
+) -> None:
+    answer = vidrecon(
+        *("calibrate", small_session_folder, "--mask", "none", "--encoder", small_encoder_file),
+        *("--out", tmp_path / "scale.txt"),
+    )
+    assert_refused(answer, "scale.txt", "ending in .json for the calibration")
