@@ -14,6 +14,7 @@ import numpy as np
 from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import BLACK_LEVEL, Presentation, match_luminance_contrast
 from napari_vidrecon.errors import ConfigError, StorageError, one_line
+from napari_vidrecon.sessions.screen import USUAL_SCREEN
 from napari_vidrecon.storage import replacing_file
 from napari_vidrecon.storage import write_tables as write_all_tables
 
@@ -249,7 +250,7 @@ def write_movie(
     path: Path,
     *,
     speed: float = 1.0,
-    enlargement: int = ENLARGEMENT,
+    enlargement: int | None = None,
     on_progress: Progress | None = None,
 ) -> Path:
     """Write stimulus, reconstruction and error beside each other as MP4 or GIF, or the reconstruction as TIFF.
@@ -263,7 +264,8 @@ def write_movie(
     speed
         Of the real one, e.g. 0.5 for half.
     enlargement
-        Screen pixels for one pixel of the movie, >= 1.
+        Screen pixels for one pixel of the movie, >= 1; default: 8, and fewer of a movie with more pixels, so that its
+        panels are as wide as usual.
     on_progress
         Called with the frames done and the number of frames; what it raises ends the export.
 
@@ -300,7 +302,8 @@ def write_movie(
             f"{path}: expected at most {GIF_MOST_HZ:g} frames a second, which is what a GIF plays, found {rate_hz:g}; "
             f"choose a speed of {slower:g} or lower, or an .mp4"
         )
-    frames = _counted(_composed(shown, enlargement), count, report)
+    usual = max(1, min(ENLARGEMENT, ENLARGEMENT * USUAL_SCREEN.cols // shown.stimulus.shape[2]))
+    frames = _counted(_composed(shown, enlargement or usual), count, report)
     return (movie.write_gif if ending == ".gif" else movie.write_mp4)(path, frames, rate_hz)
 
 

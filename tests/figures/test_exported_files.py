@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import get_args
 
@@ -160,6 +160,24 @@ def test_a_gif_holds_every_frame(shown: ShownMovie, tmp_path: Path) -> None:
     write_movie(shown, tmp_path / "a.gif", enlargement=2)
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.n_frames == 48
+
+
+def test_a_movie_of_more_pixels_is_as_wide_as_usual(shown: ShownMovie, tmp_path: Path) -> None:
+    def width(movie: ShownMovie) -> int:
+        path = write_movie(cut(movie), tmp_path / "a.gif")
+        with Image.open(path) as gif:
+            return gif.width
+
+    def cut(movie: ShownMovie) -> ShownMovie:
+        part = {field.name: getattr(movie, field.name) for field in fields(movie)}
+        frames = len(movie.video)
+        return replace(movie, **{name: each[:2] for name, each in part.items() if np.shape(each)[:1] == (frames,)})
+
+    arrays = {field.name: getattr(shown, field.name) for field in fields(shown)}
+    pixels = {name: each for name, each in arrays.items() if np.shape(each)[-2:] == (36, 64)}
+    large = replace(shown, **{name: each.repeat(2, axis=-2).repeat(2, axis=-1) for name, each in pixels.items()})
+    assert large.video.shape[1:] == (72, 128)
+    assert width(large) == width(shown)
 
 
 def test_a_gif_that_would_be_too_fast_is_refused(shown: ShownMovie, tmp_path: Path) -> None:
