@@ -166,7 +166,8 @@ def read_coordinates(session: Path, neurons: int) -> np.ndarray | None:
     Returns
     -------
     np.ndarray | None
-        (N, 3) float32 [x, y, z] in µm, in the order of the responses' rows; None if there are none.
+        (N, 3) float32 [x, y, z] in µm, in the order of the responses' rows; None if there are none. Of a file of x
+        and y alone all depths are 0.
 
     Raises
     ------
@@ -177,13 +178,15 @@ def read_coordinates(session: Path, neurons: int) -> np.ndarray | None:
     if not os.path.lexists(file):
         return None
     coordinates = open_array(file, session)
-    if coordinates.shape != (neurons, 3) or coordinates.dtype.kind not in "fiu":
+    if coordinates.shape not in ((neurons, 3), (neurons, 2)) or coordinates.dtype.kind not in "fiu":
         raise SessionError(
-            f"{file}: expected x, y and z of {neurons} neurons, shape ({neurons}, 3), "
-            f"found {coordinates.dtype} of shape {coordinates.shape}"
+            f"{file}: expected x, y and z of {neurons} neurons in µm, shape ({neurons}, 3), "
+            f"found {coordinates.dtype} of shape {coordinates.shape}; where they are not known, remove the file"
         )
+    found = np.zeros((neurons, 3), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.array(coordinates, dtype=np.float32)
+        found[:, : coordinates.shape[1]] = coordinates
+    return found
 
 
 def read_simulation(session: Path) -> dict[str, Any] | None:

@@ -85,6 +85,15 @@ def test_a_session_says_who_and_what_was_recorded(small_session_folder: Path) ->
     assert not session.simulated
 
 
+def test_cells_of_which_depth_is_not_told_lie_at_one(copy_of_small_session: Path) -> None:
+    places = np.random.default_rng(2).uniform(0, 600, (20, 2))
+    np.save(copy_of_small_session / "meta/neurons/cell_motor_coordinates.npy", places)
+    coordinates = open_session(copy_of_small_session).coordinates
+    assert coordinates is not None
+    np.testing.assert_allclose(coordinates[:, :2], places, rtol=1e-6)
+    assert (coordinates[:, 2] == 0).all()
+
+
 def test_a_session_without_coordinates_opens(copy_of_small_session: Path) -> None:
     (copy_of_small_session / "meta/neurons/cell_motor_coordinates.npy").unlink()
     assert open_session(copy_of_small_session).coordinates is None
