@@ -97,6 +97,7 @@ class Architecture(nn.Module):
 
     def shared(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What all readouts need, from (B, 5, size, rows, columns); windows are the first axis of each part."""
+        # Not abstract: an architecture that writes `forward` whole has no such part.
         raise NotImplementedError
 
     def activity(self, shared: tuple[torch.Tensor, ...], mouse: int) -> torch.Tensor:

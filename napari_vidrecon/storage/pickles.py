@@ -9,6 +9,7 @@ anything but our own unfinished objects. Steps, integers and copies are bounded,
 from __future__ import annotations
 
 import pickletools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -37,11 +38,12 @@ class Name:
     name: str
 
 
-class Unfinished:
+class Unfinished(ABC):
     """An object of ours that takes its content in a second step."""
 
     __slots__ = ()
 
+    @abstractmethod
     def set_state(self, state: Any) -> None:
         """Take what a pickle says of it.
 
@@ -50,7 +52,6 @@ class Unfinished:
         state
             Anything; checked by whoever takes it.
         """
-        raise NotImplementedError
 
 
 class OrderedPairs(dict[Any, Any], Unfinished):

@@ -565,10 +565,8 @@ def test_a_deleted_layer_does_no_harm_and_returns_with_the_next_start(
     assert order == sorted(order)
 
 
-@pytest.mark.parametrize("layout", [Layout.EXPLAIN, Layout.COMPARE, Layout.PAPER])
-def test_where_no_movie_says_what_was_shown_no_error_is_drawn_and_no_correlation_told(
-    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord], layout: Layout
-) -> None:
+def take_movie_away(model: ReconstructionModel, make_record: Callable[..., RunRecord]) -> np.ndarray:
+    """Have two runs of a trial of which nothing says what was shown; return the grey that stands for its movie."""
     assert model.trial is not None
     grey = np.full_like(model.trial.video, 127.5)
     model.trial = replace(model.trial, has_movie=False, video=grey)
@@ -576,6 +574,14 @@ def test_where_no_movie_says_what_was_shown_no_error_is_drawn_and_no_correlation
         record = make_record(f"run {seed}", seed)
         record.result.stimulus, record.result.provenance["movie"] = grey, False
         model.add_run(record)
+    return grey
+
+
+@pytest.mark.parametrize("layout", [Layout.EXPLAIN, Layout.COMPARE, Layout.PAPER])
+def test_where_no_movie_says_what_was_shown_no_error_is_drawn_and_no_correlation_told(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord], layout: Layout
+) -> None:
+    take_movie_away(model, make_record)
     model.set_view(layout=layout)
     assert not np.asarray(image(board, "error_map").data).any()
     differences = board.layer(Role.DIFFERENCES)
@@ -593,13 +599,7 @@ def test_a_reconstruction_that_has_no_movie_to_be_matched_to_is_shown_as_it_is(
     layout: Layout,
     presentation: Presentation,
 ) -> None:
-    assert model.trial is not None
-    grey = np.full_like(model.trial.video, 127.5)
-    model.trial = replace(model.trial, has_movie=False, video=grey)
-    for seed in (1, 2):
-        record = make_record(f"run {seed}", seed)
-        record.result.stimulus, record.result.provenance["movie"] = grey, False
-        model.add_run(record)
+    grey = take_movie_away(model, make_record)
     model.set_view(layout=layout, presentation=presentation)
     assert model.shown is not None
     np.testing.assert_array_equal(image(board, "reconstruction").data, model.shown.result.video)
