@@ -139,4 +139,7 @@ def _fault(raised: BaseException) -> str:
 
 
 def _package(entry: EntryPoint) -> str:
-    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+    try:
+        return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+    except Exception:  # noqa: BLE001  # one that was removed meanwhile has no metadata to read
+        return entry.value

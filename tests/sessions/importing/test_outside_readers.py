@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import shutil
+
 import numpy as np
 import pytest
 from outside_packages import BOXES, write_box
 
+from napari_vidrecon import doors
 from napari_vidrecon.errors import ConfigError, SessionError
 from napari_vidrecon.sessions.importing.importer import import_recording
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
-from napari_vidrecon.sessions.importing.sources import READERS, ImportSource, all_readers, kind_of
+from napari_vidrecon.sessions.importing.sources import DOOR, READERS, ImportSource, all_readers, kind_of, reader_named
 from napari_vidrecon.sessions.session import open_session
 
 FAULTY = """
@@ -62,6 +66,15 @@ def test_what_such_a_reader_raises_is_one_line_that_names_its_package(boxes, tmp
         source.opened(ImportSettings()),
     ):
         pass
+
+
+def test_a_reader_whose_package_is_removed_meanwhile_is_one_line(boxes, monkeypatch):
+    found = list(doors.entry_points(group=DOOR.group, name="box"))
+    shutil.rmtree(boxes)
+    importlib.invalidate_caches()
+    monkeypatch.setattr(doors, "entry_points", lambda **_: found)
+    with pytest.raises(SessionError, match=r"reader 'box': the package lab_boxes.* cannot be loaded .*No module named"):
+        reader_named("box")
 
 
 def test_a_faulty_reader_hinders_no_other(install_package, tmp_path, caplog):
