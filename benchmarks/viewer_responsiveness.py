@@ -213,7 +213,10 @@ def steps_of(result) -> list[float]:
 
 
 def without_window(model):
-    """The same run in a thread of its own while the window's thread only waits; the result, and how long it took."""
+    """The same run in a thread of its own while the window's thread only waits; the result, and how long it took.
+
+    It is kept on the disk, as the window's and the command's are.
+    """
     import napari_vidrecon as vr
 
     encoders = [vr.load_encoder(path, device="cpu") for path in model.encoder_paths]
@@ -222,9 +225,10 @@ def without_window(model):
 
     def work() -> None:
         run = vr.plan_run(model.trial, encoders, model.mask, model.config, **options)
-        began = time.perf_counter()
-        result = vr.Runner(run).drive()
-        results.append((result, time.perf_counter() - began))
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            result = vr.Runner(run, save_to=Path(folder) / "alone.zarr").drive()
+            results.append((result, time.perf_counter() - began))
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -74,6 +74,7 @@ class Workspace(QObject):
         self._crash_log, self._collector = CrashLog(), Collector()
         self.destroyed.connect(self._crash_log.close)
         self.destroyed.connect(self._collector.close)
+        self.model.session_changed.connect(self._collector.begin_anew)
         atexit.register(self._crash_log.close)
         # Once there is a dock to tell it in.
         QTimer.singleShot(0, self._tell_crashes)

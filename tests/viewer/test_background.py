@@ -233,6 +233,38 @@ def test_widgets_in_a_circle_are_freed_in_the_thread_of_the_window_alone(qtbot: 
     assert gc.isenabled()
 
 
+def test_what_libraries_are_made_of_is_not_gone_through_again_and_garbage_among_it_goes_when_much_is_let_go_of(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Node:
+        def __init__(self) -> None:
+            self.me = self
+
+    def frozen(node: Node) -> bool:
+        return all(each is not node for each in gc.get_objects())
+
+    there, gone = Node(), weakref.ref(Node())
+    collector = Collector()
+    assert frozen(there)
+    try:
+        later, gone_later = Node(), weakref.ref(Node())
+        for number in range(100):
+            monkeypatch.setitem(sys.modules, f"library.part{number}", sys)
+        collector.collect()
+        assert not frozen(later), "while modules still come"
+        collector.collect()
+        assert frozen(later)
+        gc.collect()
+        assert None not in (gone(), gone_later())
+        collector.begin_anew()
+        collector.collect()
+        assert (gone(), gone_later()) == (None, None)
+        assert frozen(there)
+    finally:
+        collector.close()
+    assert not frozen(there)
+
+
 def test_a_second_window_leaves_the_collector_to_the_first(qtbot: QtBot) -> None:
     first, second = Collector(), Collector()
     second.close()

@@ -418,7 +418,8 @@ class Board:
         active = self.viewer.layers.selection.active
         self.grid.leave()
         self._set_layout()
-        self._refresh(active)
+        with self.layers.axes_told_once():
+            self._refresh(active)
         if self.layout != before or self.model.zoomed != self._zoomed:
             self._zoomed = self.model.zoomed
             self.reset_view()

@@ -250,6 +250,20 @@ class RoleLayers:
         if active is None or active in layers:
             layers.selection.active = active
 
+    @contextlib.contextmanager
+    def axes_told_once(self) -> Iterator[None]:
+        """Layers may be moved: what becomes of the viewer's axes by that is told at the end.
+
+        At every single move napari would cut the present frame out of all layers anew.
+        """
+        dims = self.viewer.dims
+        before = {name: getattr(dims, name) for name in dims.events.emitters if hasattr(dims, name)}
+        with dims.events.blocker_all():
+            yield
+        changed = [name for name, value in before.items() if getattr(dims, name) != value]
+        for name in changed:
+            dims.events[name](value=getattr(dims, name))
+
     def place(self, layer: Layer, at: Box, rows_columns: tuple[int, int] | None = None) -> None:
         """Move a layer into a box; nothing happens where it already is.
 
