@@ -15,6 +15,7 @@ from napari.layers import Image, Labels, Points, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.colormaps.standardize_color import transform_color
 from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QApplication
 
 from napari_vidrecon.analysis import raster_order
 from napari_vidrecon.analysis.error_maps import lost_map
@@ -1549,14 +1550,19 @@ def test_the_colours_of_an_error_are_explained_beside_any_number_of_compared_run
         assert bar.width > LETTER_PX * px
 
 
-def test_the_view_follows_the_size_of_the_canvas_until_a_person_moves_it(board: Board) -> None:
+def test_the_view_follows_the_size_of_the_canvas_until_a_person_moves_it(board: Board, qapp: QApplication) -> None:
     camera = board.viewer.scene.camera
-    board.viewer.canvas.size = (900, 1200)
+
+    def resize(height: int, width: int) -> None:
+        board.viewer.canvas.size = (height, width)
+        qapp.processEvents()
+
+    resize(900, 1200)
     fitted_zoom = camera.zoom
-    board.viewer.canvas.size = (450, 600)
+    resize(450, 600)
     assert camera.zoom == pytest.approx(fitted_zoom / 2, rel=0.05)
     camera.zoom = 7.0
-    board.viewer.canvas.size = (900, 1200)
+    resize(900, 1200)
     assert camera.zoom == 7.0
     board.reset_view()
     assert camera.zoom == pytest.approx(fitted_zoom)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari._qt.layer_controls.qt_layer_controls_container import QtLayerControlsContainer
 from napari.components import ViewerModel
 from napari.settings import get_settings
-from qtpy.QtWidgets import QAbstractItemView, QDockWidget
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QDockWidget, QStackedWidget, QWidget
 
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.camera import LAYER_LIST, LayerListRest
@@ -105,14 +106,43 @@ def test_no_layer_of_the_board_comes_or_goes_while_napari_takes_in_a_persons(mak
     # As the slider of a fourth axis does, which napari puts below the canvas before its list has the new row.
     viewer.dims.events.ndim.connect(lambda: setattr(viewer.canvas, "size", (90, 700)))
     viewer.canvas.size = (600, 700)
+    QApplication.processEvents()
     assert board.layer("correlation_strip") is not None
     told.clear()
     viewer.add_image(np.zeros((3, 40, 4, 4), np.float32), name="own")
+    QApplication.processEvents()
     assert board.layer("correlation_strip") is None
     assert len(told) > 2
     assert told[::2] == ["begins"] * (len(told) // 2)
     assert told[1::2] == ["ends"] * (len(told) // 2)
     assert layer_list(viewer).model().rowCount() == rows.rowCount() == len(viewer.layers)
+    board.close()
+
+
+@pytest.mark.window
+def test_no_layer_of_the_board_comes_while_napari_goes_from_the_controls_of_many_layers_to_those_of_one(
+    make_napari_viewer, small_model, monkeypatch
+) -> None:
+    viewer = make_napari_viewer()
+    board = Board(viewer, small_model)
+    viewer.canvas.size = (90, 700)
+    QApplication.processEvents()
+    assert board.layer("correlation_strip") is None
+    controls = main_window_of(viewer).findChild(QtLayerControlsContainer)
+
+    def remove(panel: QWidget) -> None:
+        # As a dock does that becomes lower when the panel goes.
+        viewer.canvas.size = (600, 700)
+        QStackedWidget.removeWidget(controls, panel)
+
+    chosen = [board.layer("stimulus"), board.layer("mask")]
+    viewer.layers.selection = set(chosen)
+    monkeypatch.setattr(controls, "removeWidget", remove)
+    viewer.layers.selection.active = chosen[0]
+    assert controls.currentWidget() is controls.widgets[chosen[0]]
+    QApplication.processEvents()
+    assert board.layer("correlation_strip") is not None
+    assert viewer.layers.selection.active is chosen[0]
     board.close()
 
 

@@ -41,6 +41,7 @@ class BoardCamera:
     def __init__(self, viewer: napari.components.ViewerModel, layers: RoleLayers, refit: Callable[[], None]) -> None:
         self._viewer, self._layers, self._refit = viewer, layers, refit
         self._left: tuple[float, ...] | None = None
+        self._owes_a_fit = False
         viewer.canvas.events.size.connect(self._on_canvas_size)
 
     def fit(self, layout: BoardLayout, part: Box | None = None) -> None:
@@ -85,10 +86,20 @@ class BoardCamera:
     def close(self) -> None:
         """Follow the canvas no longer."""
         self._viewer.canvas.events.size.disconnect(self._on_canvas_size)
+        self._owes_a_fit = False
 
     def _on_canvas_size(self) -> None:
         # Where a person has zoomed or moved, the view is theirs.
-        if self._left is not None and np.allclose(self._place(), self._left):
+        if self._owes_a_fit or self._left is None or not np.allclose(self._place(), self._left):
+            return
+        # Not at once: napari may be at work on the very thing that changed the size. While it goes from the controls of
+        # many layers to those of one, none may be selected, and a layer that is made is.
+        self._owes_a_fit = True
+        QTimer.singleShot(0, self._fit_again)
+
+    def _fit_again(self) -> None:
+        if self._owes_a_fit:
+            self._owes_a_fit = False
             self._layers.when_settled(self._refit)
 
     def _place(self) -> tuple[float, ...]:
