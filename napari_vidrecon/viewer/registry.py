@@ -36,6 +36,7 @@ from napari_vidrecon.viewer.played_pictures import PlayedPictures, Scrubbing
 from napari_vidrecon.viewer.playing import MoviesAlone, Player
 from napari_vidrecon.viewer.pulls import PixelPulls
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice, ReceptiveFieldTile
+from napari_vidrecon.viewer.runs.jobs import share_memory_among_threads
 from napari_vidrecon.viewer.studies.study_job import StudyController
 from napari_vidrecon.viewer.tour import TourBar
 from napari_vidrecon.viewer.training import TrainingController
@@ -71,6 +72,7 @@ class Workspace(QObject):
         # Napari puts its own there when its event loop begins.
         QTimer.singleShot(0, self._hook.install)
         self.destroyed.connect(self._hook.close)
+        share_memory_among_threads()
         self._crash_log, self._collector = CrashLog(), Collector()
         self.destroyed.connect(self._crash_log.close)
         self.destroyed.connect(self._collector.close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import subprocess
 import sys
 import threading
 import weakref
@@ -163,6 +164,57 @@ def test_what_a_job_had_is_given_back_to_the_system_when_it_ends(listener: Liste
         assert listener.wait(30)
     assert within[-1] - before > 0.9 * BLOCKS * BLOCK_BYTES / 1e6
     assert memory_mb() - before < 0.2 * BLOCKS * BLOCK_BYTES / 1e6
+
+
+ARENAS_OF_TEN_THREADS = """
+import ctypes, sys, threading
+from napari_vidrecon.viewer.runs.jobs import share_memory_among_threads
+
+library = ctypes.CDLL(None)
+library.fopen.restype, library.fclose.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+library.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+
+
+def arenas():
+    file = library.fopen(sys.argv[1].encode(), b"w")
+    library.malloc_info(0, file)
+    library.fclose(file)
+    return open(sys.argv[1]).read().count("<heap nr=")
+
+
+def more():
+    before, met, leave = arenas(), threading.Barrier(11), threading.Event()
+
+    def take():
+        block = bytearray(100_000)
+        met.wait()
+        leave.wait()
+
+    threads = [threading.Thread(target=take) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    met.wait()
+    found = arenas() - before
+    leave.set()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+if sys.argv[2] == "shared":
+    share_memory_among_threads()
+print(more())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library of Linux")
+def test_threads_that_begin_later_share_the_places_that_memory_comes_from(tmp_path: Path) -> None:
+    more = {}
+    for how in ("apart", "shared"):
+        command = [sys.executable, "-c", ARENAS_OF_TEN_THREADS, str(tmp_path / "arenas.xml"), how]
+        more[how] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert more["apart"] > 0
+    assert more["shared"] == 0
 
 
 def test_waiting_gives_up_in_time(listener: Listener) -> None:
