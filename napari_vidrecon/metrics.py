@@ -294,7 +294,13 @@ def ssim_global(
 
 @UNDEFINED_IS_NAN
 def ssim(
-    truth: ArrayLike, video: ArrayLike, mask: ArrayLike | None = None, *, k1: float = 0.01, k2: float = 0.03
+    truth: ArrayLike,
+    video: ArrayLike,
+    mask: ArrayLike | None = None,
+    *,
+    k1: float = 0.01,
+    k2: float = 0.03,
+    colours: int = 1,
 ) -> float:
     """Mean structural similarity: Gaussian window of 1.5 px in each frame, averaged inside the mask.
 
@@ -309,6 +315,8 @@ def ssim(
         (H, W) boolean or 0/1, or None for all pixels.
     k1, k2
         Constants of luminance and contrast as a share of 255, >= 0.
+    colours
+        Parts of a frame, one below the other: no window sees two of them.
 
     Returns
     -------
@@ -318,7 +326,7 @@ def ssim(
     Raises
     ------
     MetricError
-        The shapes differ, the mask does not fit, or a constant is no number >= 0.
+        The shapes differ, the mask does not fit, a constant is no number >= 0, or rows that are not so many colours.
 
     References
     ----------
@@ -338,8 +346,13 @@ def ssim(
     x, y = _pair(truth, video)
     pixels = _selected_pixels(mask, x.shape[1:])
 
+    frames, rows, columns = x.shape
+    if colours < 1 or rows % colours:
+        raise MetricError(f"truth has {rows} rows; expected as many for each of {colours} colours")
+    apart, sigmas = (frames, colours, rows // colours, columns), (0.0, 0.0, SSIM_SIGMA_PX, SSIM_SIGMA_PX)
+
     def local_mean(movie: Floats) -> Floats:
-        return gaussian_filter(movie, (0.0, SSIM_SIGMA_PX, SSIM_SIGMA_PX), truncate=SSIM_TRUNCATE_SIGMAS)
+        return gaussian_filter(movie.reshape(apart), sigmas, truncate=SSIM_TRUNCATE_SIGMAS).reshape(movie.shape)
 
     x, y = x.astype(np.float64), y.astype(np.float64)
     mean_x, mean_y = local_mean(x), local_mean(y)

@@ -117,7 +117,7 @@ POOLED_PX, POOLED_FRAMES = 1.0, 2.0
 """SD of the neighbourhood whose variances are averaged: of a few movies, that of a single pixel is mostly chance."""
 
 
-def uncertainty_map(videos: Sequence[np.ndarray], scale: float = 1.0) -> np.ndarray:
+def uncertainty_map(videos: Sequence[np.ndarray], scale: float = 1.0, colours: int = 1) -> np.ndarray:
     """Standard deviation over movies, pixel by pixel and frame by frame.
 
     With movies of several draws it is the spread that activity and prior leave open; with those of several encoders
@@ -129,6 +129,8 @@ def uncertainty_map(videos: Sequence[np.ndarray], scale: float = 1.0) -> np.ndar
         At least two movies (T, rows, columns), grey levels 0..255.
     scale
         What it is multiplied with, to be as large as the error (`calibrate_uncertainty`).
+    colours
+        Parts of the screen, one below the other, each with neighbourhoods of its own.
 
     Returns
     -------
@@ -138,16 +140,19 @@ def uncertainty_map(videos: Sequence[np.ndarray], scale: float = 1.0) -> np.ndar
     Raises
     ------
     ConfigError
-        Fewer than two movies.
+        Fewer than two movies, or rows that are not so many colours.
     """
     if len(videos) < 2:
         raise ConfigError(f"uncertainty: expected at least two movies, found {len(videos)}; use draws or encoders")
     variance = np.var(np.stack(videos), axis=0, ddof=1, dtype=np.float64)
     # Beyond the mask nothing varies, and that must not thin out the variance at its edge.
     moves = (variance > 0).any(axis=0)
-    sigmas = (POOLED_FRAMES, POOLED_PX, POOLED_PX)
-    pooled = gaussian_filter(variance, sigmas, mode="nearest")
-    share = gaussian_filter(moves.astype(np.float64), sigmas[1:], mode="nearest")
+    frames, rows, columns = variance.shape
+    if colours < 1 or rows % colours:
+        raise ConfigError(f"uncertainty: expected as many rows for each of {colours} colours, found {rows} in all")
+    sigmas, apart = (POOLED_FRAMES, 0.0, POOLED_PX, POOLED_PX), (colours, rows // colours, columns)
+    pooled = gaussian_filter(variance.reshape(frames, *apart), sigmas, mode="nearest").reshape(variance.shape)
+    share = gaussian_filter(moves.reshape(apart).astype(np.float64), sigmas[1:], mode="nearest").reshape(moves.shape)
     pooled = np.divide(pooled, share, out=np.zeros_like(pooled), where=moves)
     return (scale * np.sqrt(pooled)).astype(np.float32)
 
@@ -180,7 +185,8 @@ def prior_share_map(result: Reconstruction) -> np.ndarray:
     if config.update.draws < 2 or not isinstance(sd, float):
         raise ConfigError("prior share: expected a run with draws and a prior with an SD, found none; use draws=8")
     # What a screen can show of the prior: beyond black and white it is cut off.
-    spread, chances = uncertainty_map(result.videos), (np.arange(SHOWN_LEVELS) + 0.5) / SHOWN_LEVELS
+    spread = uncertainty_map(result.videos, colours=len(result.colours) or 1)
+    chances = (np.arange(SHOWN_LEVELS) + 0.5) / SHOWN_LEVELS
     levels = config.colour_levels or (config.initial_level,)
     widths = [norm.ppf(chances, level, sd).clip(0.0, 255.0).var() for level in levels]
     share = np.square(spread) / np.repeat(widths, spread.shape[1] // len(widths))[:, None]
@@ -379,7 +385,7 @@ def calibrate_uncertainty(
         part = trial.part(0, min(frames, trial.frames))
         result = reconstruct(part, encoders, mask, config)
         measured = slice(min(SKIPPED_FRAMES, part.frames // 2), None)
-        spreads.append(uncertainty_map(result.videos)[measured][:, pixels].ravel())
+        spreads.append(uncertainty_map(result.videos, colours=len(part.colours) or 1)[measured][:, pixels].ravel())
         errors.append(np.abs(result.video - part.video)[measured][:, pixels].ravel())
     if on_trial is not None:
         on_trial(len(ids), len(ids))

@@ -27,7 +27,9 @@ DIMMED_SHARE = 0.35
 """Of the contrast that a dimmed stimulus keeps."""
 
 
-def smooth(video: ArrayLike, sigma: float | tuple[float, float, float] = SMOOTHING_SIGMA) -> NDArray[np.floating]:
+def smooth(
+    video: ArrayLike, sigma: float | tuple[float, float, float] = SMOOTHING_SIGMA, colours: int = 1
+) -> NDArray[np.floating]:
     """Blur a movie with a Gaussian in time and space, across the mask's edge, reflecting at the borders.
 
     Parameters
@@ -36,6 +38,8 @@ def smooth(video: ArrayLike, sigma: float | tuple[float, float, float] = SMOOTHI
         (T, H, W), grey levels.
     sigma
         Standard deviations in frames and pixels (time, height, width), or one for all; >= 0.
+    colours
+        Parts of the screen, one below the other, that are smoothed each for itself.
 
     Returns
     -------
@@ -45,7 +49,7 @@ def smooth(video: ArrayLike, sigma: float | tuple[float, float, float] = SMOOTHI
     Raises
     ------
     ValueError
-        Not (T, H, W), or a negative sigma.
+        Not (T, H, W), a negative sigma, or rows that are not so many colours.
 
     References
     ----------
@@ -61,7 +65,12 @@ def smooth(video: ArrayLike, sigma: float | tuple[float, float, float] = SMOOTHI
     array = _as_video(video, "video")
     if np.any(np.asarray(sigma) < 0):
         raise ValueError(f"sigma is {sigma}; expected numbers of at least 0")
-    return gaussian_filter(array.astype(np.float64), sigma).astype(_output_type(array))
+    frames, height, width = array.shape
+    if colours < 1 or height % colours:
+        raise ValueError(f"video has {height} rows; expected as many for each of {colours} colours")
+    in_time, down, across = np.broadcast_to(np.asarray(sigma, np.float64), 3)
+    apart = array.astype(np.float64).reshape(frames, colours, height // colours, width)
+    return gaussian_filter(apart, (in_time, 0.0, down, across)).reshape(array.shape).astype(_output_type(array))
 
 
 def match_luminance_contrast(
@@ -200,7 +209,7 @@ class Presentation:
         """What is left of it where nothing says what was shown: nothing to match, and nothing to lay around."""
         return Presentation("raw", "hidden" if self.outside == "hidden" else "grey")
 
-    def of(self, video: ArrayLike, truth: ArrayLike, mask: ArrayLike) -> NDArray[np.floating]:
+    def of(self, video: ArrayLike, truth: ArrayLike, mask: ArrayLike, colours: int = 1) -> NDArray[np.floating]:
         """The whole movie as it is shown.
 
         Parameters
@@ -209,6 +218,8 @@ class Presentation:
             (T, H, W), grey levels.
         mask
             (H, W) boolean or 0/1.
+        colours
+            Of the movies, one below the other.
 
         Returns
         -------
@@ -222,11 +233,13 @@ class Presentation:
         """
         array, reference = _as_video(video, "video"), _as_video(truth, "truth")
         if self.show_as != "raw":
-            smoothed = smooth(array) if self.show_as == "paper" else array
+            smoothed = smooth(array, colours=colours) if self.show_as == "paper" else array
             array = match_luminance_contrast(smoothed, reference, mask)
         return self._surrounded(array, reference, _as_mask(mask, array))
 
-    def level(self, video: NDArray[np.floating], truth: ArrayLike, mask: ArrayLike) -> tuple[float, float]:
+    def level(
+        self, video: NDArray[np.floating], truth: ArrayLike, mask: ArrayLike, colours: int = 1
+    ) -> tuple[float, float]:
         """Gain and offset that match the movie; found on the part of the screen that holds the mask.
 
         Parameters
@@ -235,6 +248,8 @@ class Presentation:
             (T, H, W), grey levels.
         mask
             (H, W) boolean or 0/1.
+        colours
+            Of the movies, one below the other.
 
         Returns
         -------
@@ -245,14 +260,24 @@ class Presentation:
         if self.show_as == "raw" or not inside.any():
             return 1.0, 0.0
         rows, columns = union_crop(inside, margin=SMOOTHING_REACH)
+        if colours > 1:
+            rows = slice(None)  # where one colour ends can be told in whole movies only
         part, within = video[:, rows, columns], inside[rows, columns]
-        mean, sd = _level_and_contrast(smooth(part) if self.show_as == "paper" else part, within, "video")
+        mean, sd = _level_and_contrast(
+            smooth(part, colours=colours) if self.show_as == "paper" else part, within, "video"
+        )
         wanted_mean, wanted_sd = _level_and_contrast(_as_video(truth, "truth")[:, rows, columns], within, "video")
         gain = wanted_sd / sd if sd > 0 else 1.0
         return gain, wanted_mean - gain * mean
 
     def frame(
-        self, video: NDArray[np.floating], truth: NDArray, mask: ArrayLike, number: int, level: tuple[float, float]
+        self,
+        video: NDArray[np.floating],
+        truth: NDArray,
+        mask: ArrayLike,
+        number: int,
+        level: tuple[float, float],
+        colours: int = 1,
     ) -> NDArray[np.floating]:
         """One frame as it is shown, without the work for the others.
 
@@ -266,6 +291,8 @@ class Presentation:
             Of the frame, 0..T - 1.
         level
             What `level` gave.
+        colours
+            Of the movies, one below the other.
 
         Returns
         -------
@@ -275,7 +302,7 @@ class Presentation:
         inside, shown = _as_mask(mask, video), video[number]
         if self.show_as == "paper":
             first = max(number - SMOOTHING_REACH, 0)
-            shown = smooth(video[first : number + SMOOTHING_REACH + 1])[number - first]
+            shown = smooth(video[first : number + SMOOTHING_REACH + 1], colours=colours)[number - first]
         if self.show_as != "raw":
             shown = np.clip(shown * level[0] + level[1], BLACK_LEVEL, WHITE_LEVEL)
             shown[~inside] = GREY_LEVEL

@@ -73,7 +73,7 @@ class ReceptiveFieldMaps:
         """Increases of at least 10 % on the screen, smoothed: (n, rows, columns), >= 0; the others count as 0."""
         raw = np.asarray(self.on if polarity == "on" else self.off)[neurons].astype(np.float64)
         shown = self.patches.on_screen(np.where(raw >= LEAST_INCREASE, raw, 0.0))
-        return gaussian_filter(shown, (0.0, self.smoothing_px, self.smoothing_px), mode="constant")
+        return self._smoothed(shown)
 
     def normalised(self, polarity: Polarity, neurons: NDArray[np.intp] | slice = slice(None)) -> NDArray[np.float64]:
         """The same divided by each neuron's largest value, 0..1; NaN for neurons that do not respond."""
@@ -94,7 +94,10 @@ class ReceptiveFieldMaps:
 
     @functools.cached_property
     def fits(self) -> GaussianFits:
-        """Gaussians fitted to the sum of on and off maps, with the smoothing of the maps taken off their width."""
+        """Gaussians fitted to the sum of on and off maps, with the smoothing of the maps taken off their width.
+
+        Of several colours to the one that a neuron answers most to.
+        """
         return self._fitted(lambda some: self.increase("on", some) + self.increase("off", some))
 
     @functools.cached_property
@@ -107,12 +110,25 @@ class ReceptiveFieldMaps:
 
     def _linear(self, neurons: slice) -> NDArray[np.float64]:
         size = np.abs(np.asarray(self.on)[neurons].astype(np.float64) - np.asarray(self.off)[neurons])
-        smoothing = (0.0, self.smoothing_px, self.smoothing_px)
-        return gaussian_filter(self.patches.on_screen(size), smoothing, mode="constant")
+        return self._smoothed(self.patches.on_screen(size))
+
+    def _smoothed(self, maps: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Each colour by itself: where one ends another part of the screen begins."""
+        sigmas = (0.0, 0.0, self.smoothing_px, self.smoothing_px)
+        return gaussian_filter(self._in_colours(maps), sigmas, mode="constant").reshape(maps.shape)
+
+    def _in_colours(self, maps: NDArray[np.float64]) -> NDArray[np.float64]:
+        return maps.reshape(len(maps), self.screen.planes, self.screen.rows_a_colour, self.screen.cols)
+
+    def _in_best_colour(self, maps: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same, 0 but for the colour of each map's peak: a neuron that sees a place in two has one field."""
+        peaks = self._in_colours(maps).max(axis=(2, 3))
+        best = np.arange(self.screen.planes) == peaks.argmax(axis=1)[:, None]
+        return np.where(np.repeat(best, self.screen.rows_a_colour, axis=1)[:, :, None], maps, 0.0)
 
     def _fitted(self, maps: Callable[[slice], NDArray[np.float64]]) -> GaussianFits:
         firsts = range(0, len(self), MAPS_AT_ONCE)
-        parts = [fit_gaussians(maps(slice(first, first + MAPS_AT_ONCE))) for first in firsts]
+        parts = [fit_gaussians(self._in_best_colour(maps(slice(first, first + MAPS_AT_ONCE)))) for first in firsts]
         names = list(GaussianFits.__dataclass_fields__)
         joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         return GaussianFits(**joined).without_blur(self.smoothing_px)

@@ -179,7 +179,8 @@ class ShownMovie:
         presentation = self.presented
         if not presentation.changes:
             return self.video
-        return np.nan_to_num(presentation.of(self.video, self.stimulus, self.training_mask), nan=BLACK_LEVEL)
+        shown = presentation.of(self.video, self.stimulus, self.training_mask, len(self.colours) or 1)
+        return np.nan_to_num(shown, nan=BLACK_LEVEL)
 
     @property
     def panel_names(self) -> list[str]:

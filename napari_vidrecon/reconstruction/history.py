@@ -234,9 +234,12 @@ class Evaluation:
         (36, 64) bool, the evaluation mask.
     skip_frames
         First frames that are left out.
+    colours
+        Parts of a frame, one below the other.
     """
 
-    def __init__(self, truth: np.ndarray, pixels: np.ndarray, skip_frames: int) -> None:
+    def __init__(self, truth: np.ndarray, pixels: np.ndarray, skip_frames: int, colours: int = 1) -> None:
+        self._colours = colours
         self._frames, self._pixels = measured_frames(len(truth), skip_frames), pixels
         self._truth = truth[self._frames]
         self._correlation = metrics.VideoCorrelation(self._truth, pixels)
@@ -256,7 +259,7 @@ class Evaluation:
             "video_correlation": self.video_correlation(video),
             "mean_frame_correlation": self.mean_frame_correlation(video),
             "rmse": metrics.rmse(self._truth, shown, self._pixels),
-            "ssim": metrics.ssim(self._truth, shown, self._pixels),
+            "ssim": metrics.ssim(self._truth, shown, self._pixels, colours=self._colours),
         }
 
 

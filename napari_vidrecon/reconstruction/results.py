@@ -247,7 +247,7 @@ class Reconstruction:
         found: dict[str, dict[str, float]] = {}
         for place, (name, mask) in enumerate(zip(self.mouse_names, self.masks_of_mice(), strict=True)):
             measured = self.has_movie and bool(mask.any())
-            own = Evaluation(self.stimulus, mask, self.config.track_skip_frames).scores(self.video) if measured else {}
+            own = self._measured_in(mask).scores(self.video) if measured else {}
             told = explained[place] if place < len(explained) else None
             # Two presentations of one mouse may have one name.
             key = name if name not in found else f"{name} ({place + 1})"
@@ -313,7 +313,10 @@ class Reconstruction:
 
     def evaluation(self) -> Evaluation:
         """What measures movies against the stimulus as this run is measured."""
-        return Evaluation(self.stimulus, self.evaluation_mask, self.config.track_skip_frames)
+        return self._measured_in(self.evaluation_mask)
+
+    def _measured_in(self, mask: np.ndarray) -> Evaluation:
+        return Evaluation(self.stimulus, mask, self.config.track_skip_frames, len(self.colours) or 1)
 
     def scores(self) -> dict[str, float]:
         """Likeness of reconstruction and stimulus inside the evaluation mask, over the measured frames.

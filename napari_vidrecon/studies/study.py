@@ -337,5 +337,6 @@ def averaged(store: RunStore, specs: Iterable[RunSpec], *, smoothed: bool = True
     np.ndarray
         (T, 36, 64), grey levels 0..255.
     """
+    specs = list(specs)
     video = ensemble_mean(store.videos(specs))
-    return smooth(video) if smoothed else video
+    return smooth(video, colours=specs[0].mouse.open_session().screen.planes) if smoothed else video

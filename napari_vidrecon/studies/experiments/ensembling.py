@@ -98,7 +98,8 @@ def _sizes(plan: Plan, store: RunStore) -> Iterator[dict[str, Any]]:
     for clip in plan.many_clips:
         pixels, truth = evaluation_mask(clip), plan.trial(clip).video
         # Smoothing is linear: of each movie first, or of their mean, is the same.
-        videos = [smooth(video) for video in store.videos(_specs(plan, clip))]
+        colours = clip.mouse.open_session().screen.planes
+        videos = [smooth(video, colours=colours) for video in store.videos(_specs(plan, clip))]
         part = plan.measured(len(truth))
         cut = truth[part], [video[part] for video in videos], pixels
         found = zip(mean_video_correlations(*cut), mean_frame_correlations(*cut), strict=True)
@@ -149,7 +150,8 @@ def _movie(plan: Plan, store: RunStore, largest: int) -> Iterator[np.ndarray]:
     columns = []
     for clip in plan.clips:
         videos = store.videos(_specs(plan, clip))
-        means = (smooth(ensemble_mean(videos[:size])) for size in range(1, largest + 1))
+        colours = clip.mouse.open_session().screen.planes
+        means = [smooth(ensemble_mean(videos[:size]), colours=colours) for size in range(1, largest + 1)]
         columns.append(with_reconstructions(plan, clip, means))
     labels = ["shown", *(number_of(size, "encoder") for size in range(1, largest + 1))]
     names = [f"{clip.mouse.name} {clip.trial}" if len(plan.mice) > 1 else f"trial {clip.trial}" for clip in plan.clips]

@@ -433,11 +433,13 @@ class ShownFrames(ComputedFrames):
     ----------
     truth
         (T, rows, columns), grey levels.
+    colours
+        That stand in it one below the other.
     """
 
-    def __init__(self, truth: np.ndarray) -> None:
+    def __init__(self, truth: np.ndarray, colours: int = 1) -> None:
         super().__init__(truth.shape)
-        self._truth = truth
+        self._truth, self._colours = truth, colours
         self._video: np.ndarray | None = None
         self._mask: np.ndarray = np.ones(truth.shape[1:], dtype=bool)
         self._presentation = Presentation()
@@ -461,7 +463,7 @@ class ShownFrames(ComputedFrames):
         """
         self._video, self._mask, self._presentation = video, mask, presentation
         if video is not None and not same_level:
-            self._level = presentation.level(video, self._truth, mask)
+            self._level = presentation.level(video, self._truth, mask, self._colours)
         self._renew()
 
     def _computed(self, place: Any) -> np.ndarray:
@@ -470,9 +472,11 @@ class ShownFrames(ComputedFrames):
         frame, rest = (place[0], place[1:]) if isinstance(place, tuple) else (place, ())
         if isinstance(frame, int | np.integer):
             number = int(frame) % len(self)
-            whole = self._presentation.frame(self._video, self._truth, self._mask, number, self._level)
+            shown = self._video, self._truth, self._mask
+            whole = self._presentation.frame(*shown, number, self._level, self._colours)
             return np.array(whole[rest], np.float32)
-        return np.asarray(self._presentation.of(self._video, self._truth, self._mask), np.float32)[place]
+        movie = self._presentation.of(self._video, self._truth, self._mask, self._colours)
+        return np.asarray(movie, np.float32)[place]
 
 
 class MosaicFrames(ComputedFrames):
