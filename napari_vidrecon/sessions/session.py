@@ -34,7 +34,7 @@ from napari_vidrecon.sessions.trial import (
     perceptual_hash,
 )
 from napari_vidrecon.sessions.trial_files import STREAMS, clip_length, open_array
-from napari_vidrecon.storage import reading
+from napari_vidrecon.storage import reading, user_path
 
 __all__ = ["Session", "Trial", "open_session"]
 
@@ -240,7 +240,7 @@ class Session:
         streams = [stream for stream in STREAMS if stream not in unknown]
         files = {stream: self.file(stream, trial_id) for stream in streams}
         arrays = {stream: self._open(stream, trial_id) for stream in streams}
-        frames = clip_length(arrays["responses" if labelled else "behavior"][0])
+        frames = self._length(trial_id, labelled=labelled)
         for fault in trial_files.length_faults(arrays, files, frames):
             raise fault.error()
         clips = {}
@@ -342,7 +342,7 @@ class Session:
         return video
 
     def clip_frames(self, trial_id: int) -> int:
-        """Length of a clip, told by the behaviour recorded with it; nothing else is read.
+        """Length of a clip as `trial` gives it, from one padded row: of its responses, or of its behaviour without any.
 
         Parameters
         ----------
@@ -357,9 +357,13 @@ class Session:
         Raises
         ------
         SessionError
-            No such trial, or its behaviour cannot be read.
+            No such trial, or the row cannot be read.
         """
-        return clip_length(self._open("behavior", self._known(trial_id))[0])
+        return self._length(self._known(trial_id), labelled=self._is_labelled(trial_id))
+
+    def _length(self, trial_id: int, *, labelled: bool) -> int:
+        # Behaviour that was not recorded is a constant, and nobody pads a constant with NaN.
+        return clip_length(self._open("responses" if labelled else "behavior", trial_id)[0])
 
     def clip_hash(self, trial_id: int) -> int:
         """Perceptual hash of a trial's video, whatever its padding; equal clips share it across sessions.
@@ -570,6 +574,8 @@ def open_session(path: Path | str) -> Session:
     ------
     SessionError
         Not such a folder, or its tiers, neurons or simulation notes cannot be read.
+    ConfigError
+        No path at all.
 
     Examples
     --------
@@ -579,7 +585,7 @@ def open_session(path: Path | str) -> Session:
     ('simulated_mouse', 'live_test_main')
     """
     # Unlike Path.resolve, this keeps the name under which the user knows a linked folder.
-    path = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111
+    path = Path(os.path.abspath(os.path.expanduser(user_path(path))))  # noqa: PTH100, PTH111
     with reading(one_line(path), SessionError, "a readable session folder"):
         require_session_folder(path)
         return Session(path)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import reprlib
 import stat
 import tokenize
 import zipfile
@@ -18,7 +19,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.lib import format as npy_format
 
-from napari_vidrecon.errors import StorageError, VidreconError, one_line
+from napari_vidrecon.errors import ConfigError, StorageError, VidreconError, one_line
 from napari_vidrecon.storage.impostors import HEAD_BYTES, check_genuine, decoded, format_of, recognised
 
 NPY_MAGIC = b"\x93NUMPY"
@@ -28,6 +29,7 @@ SURROGATES = (0xD800, 0xDFFF)
 LONGEST_JSON_BYTES = 16 << 20
 DEEPEST_JSON = 100
 UNPACKED_SURPLUS_BYTES = 512 << 20
+LONGEST_SHOWN = 60
 ANNEX_STORE = (".git", "annex", "objects")
 
 KINDS = (
@@ -40,7 +42,21 @@ KINDS = (
 
 
 def user_path(path: Path | str) -> Path:
-    """The path that a person means: ~/ is their home, as in a shell, and not a folder of that name."""
+    """The path that a person means: ~/ is their home, as in a shell, and not a folder of that name.
+
+    Returns
+    -------
+    Path
+        Relative where it was.
+
+    Raises
+    ------
+    ConfigError
+        It is no path at all, such as None.
+    """
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        found = one_line(reprlib.repr(path), LONGEST_SHOWN)
+        raise ConfigError(f"expected a path, as text or as a pathlib.Path, found {found} ({type(path).__name__})")
     # ~name stays: it is more often a file of such a name than another person's home. Where there is no home, too.
     meant = Path(path)
     return Path(os.path.expanduser(meant)) if meant.parts[:1] == ("~",) else meant  # noqa: PTH111

@@ -534,3 +534,14 @@ def test_opening_reads_no_trial(copy_of_small_session: Path) -> None:
         for file in (copy_of_small_session / "data" / stream).iterdir():
             file.write_bytes(b"not an array")
     assert isinstance(open_session(copy_of_small_session), Session)
+
+
+def test_behaviour_that_was_not_recorded_and_not_padded_makes_no_clip_longer(copy_of_small_session: Path) -> None:
+    """Whoever writes a constant in place of behaviour pads it with nothing."""
+    whole = {stream: copy_of_small_session / "data" / stream / "0.npy" for stream in ("responses", "behavior")}
+    frames = open_session(copy_of_small_session).trial(0).frames
+    padded = np.pad(np.load(whole["responses"]), ((0, 0), (0, 30)), constant_values=np.nan)
+    np.save(whole["responses"], padded)
+    np.save(whole["behavior"], np.zeros((2, padded.shape[1]), np.float32))
+    session = open_session(copy_of_small_session)
+    assert session.trial(0).frames == session.clip_frames(0) == frames

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import napari_vidrecon as vr
 from napari_vidrecon.errors import MaskError, StorageError
 from napari_vidrecon.storage import check_inside, read_archive, read_array, read_bytes, read_json, reading
 
@@ -189,3 +190,11 @@ def test_home_is_home_in_python_too(small_encoder_file, small_decoder_file, tmp_
         "mask.npy",
         "~mask.npy",
     }
+
+
+@pytest.mark.parametrize("nothing", [None, 3, 1.5, ["a"], b"bytes", object()])
+def test_what_is_no_path_is_refused_in_one_line(nothing: object) -> None:
+    doors = vr.open_session, vr.load_encoder, vr.AlphaMask.load, vr.Decoder.load, vr.Reconstruction.load
+    for door in doors:
+        with pytest.raises(vr.ConfigError, match=rf"expected a path, .*found .*\({type(nothing).__name__}\)"):
+            door(nothing)  # type: ignore[operator]
