@@ -217,27 +217,26 @@ def repeated_measures_anova(table: ArrayLike, compared: str, **counts: Any) -> T
         return _needs_more(result, units)
     import pandas as pd
     import pingouin
+    from scipy import stats
 
-    long = pd.DataFrame(
-        [(unit, level, values[unit, level]) for unit in range(units) for level in range(levels)],
-        columns=["unit", "level", "value"],
-    )
-    with warnings.catch_warnings():
-        # What pingouin does with pandas is not the user's concern.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        outcome = pingouin.rm_anova(
-            long, dv="value", within="level", subject="unit", correction=levels > 2, detailed=True, effsize="np2"
-        )
-    effect, error = outcome.iloc[0], outcome.iloc[1]
-    corrected = float(effect["p_GG_corr"]) if levels > 2 else NAN
+    # By hand: the library's own also tests for sphericity, and divides by 0 there with two units and three levels.
+    centred = values - values.mean(axis=1, keepdims=True)
+    between = centred.mean(axis=0)
+    of_levels, of_error = units * (between**2).sum(), ((centred - between) ** 2).sum()
+    degrees = levels - 1, (levels - 1) * (units - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = float(np.divide(of_levels / degrees[0], of_error / degrees[1]))
+        effect = float(np.divide(of_levels, of_levels + of_error))
+        epsilon = float(pingouin.epsilon(pd.DataFrame(values), correction="gg"))
+    corrected = float(stats.f.sf(statistic, *(epsilon * each for each in degrees))) if levels > 2 else NAN
     return replace(
         result,
-        statistic=float(effect["F"]),
-        degrees=(float(effect["DF"]), float(error["DF"])),
-        p=f_survival(float(effect["F"]), int(effect["DF"]), int(error["DF"])),
-        effect=float(effect["np2"]),
+        statistic=statistic,
+        degrees=(float(degrees[0]), float(degrees[1])),
+        p=f_survival(statistic, *degrees),
+        effect=effect,
         corrected_p=corrected,
-        correction=f"Greenhouse-Geisser, epsilon {float(effect['eps']):.3f}" if levels > 2 else "",
+        correction=f"Greenhouse-Geisser, epsilon {epsilon:.3f}" if np.isfinite(corrected) else "",
     )
 
 

@@ -151,3 +151,12 @@ def test_a_long_table_becomes_one_row_a_unit() -> None:
     values, levels = statistics.by_unit(rows, ["mouse"], "size", "r")
     np.testing.assert_allclose(values, [[0.2, 0.3], [0.5, 0.7]])
     assert levels == [1, 2]
+
+
+@pytest.mark.parametrize(("units", "levels"), [(2, 2), (2, 3), (2, 4), (3, 3)])
+def test_the_fewest_units_can_be_compared_over_any_number_of_levels(units: int, levels: int) -> None:
+    """The library's own correction divides by 0 with two units and three levels."""
+    values = np.random.default_rng(0).normal(size=(units, levels))
+    result = statistics.repeated_measures_anova(values, "encoders")
+    assert 0 < result.p < 1
+    assert (0 < result.corrected_p < 1) is (levels > 2)

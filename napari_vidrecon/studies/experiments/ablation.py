@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from napari_vidrecon.analysis import statistics
+from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.figures.frame import panels_figure
 from napari_vidrecon.figures.mouse_lines import LinePanel, Lines
-from napari_vidrecon.reconstruction.targets import Ablation
+from napari_vidrecon.reconstruction.targets import Ablation, NeuronSet
 from napari_vidrecon.studies.runs.measuring import (
     change,
     evaluation_mask,
@@ -39,10 +40,26 @@ TREATMENT_NAMES = {"drop": "ablated neurons left out", "silence": "ablated neuro
 def _specs(plan: Plan, clip: Clip, fraction: float, ablation: Ablation) -> list[RunSpec]:
     if not fraction:
         return plan.standard(clip)
-    position = plan.mice.index(clip.mouse), clip.mouse.clips().index(clip.trial)
+    return plan.standard(clip, ablated_fraction=fraction, ablation_seed=_seed(plan, clip), ablation=ablation)
+
+
+def _seed(plan: Plan, clip: Clip) -> int:
     # The published seeds: the sets of one clip are nested, and the same for all its encoders.
-    seed = (position[1] + 1) * (position[0] + 1)
-    return plan.standard(clip, ablated_fraction=fraction, ablation_seed=seed, ablation=ablation)
+    return (clip.mouse.clips().index(clip.trial) + 1) * (plan.mice.index(clip.mouse) + 1)
+
+
+def _kept(plan: Plan, clip: Clip, fraction: float) -> int:
+    """Neurons that stay; each is drawn for itself, so of few there may be none."""
+    neurons = clip.mouse.open_session().n_neurons
+    try:
+        return int(NeuronSet.random(neurons, fraction, _seed(plan, clip)).keep.sum())
+    except ConfigError:
+        return 0
+
+
+def _fractions(plan: Plan) -> list[float]:
+    """Those of which neurons are left for every clip."""
+    return [fraction for fraction in FRACTIONS if all(_kept(plan, clip, fraction) for clip in plan.clips)]
 
 
 def runs(plan: Plan) -> Sequence[RunSpec]:
@@ -51,7 +68,7 @@ def runs(plan: Plan) -> Sequence[RunSpec]:
         spec
         for clip in plan.clips
         for ablation in TREATMENTS
-        for fraction in FRACTIONS
+        for fraction in _fractions(plan)
         for spec in _specs(plan, clip, fraction, ablation)
     ]
 
@@ -60,7 +77,8 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
     """Video and frame correlation over population size; ANOVA and consecutive t-tests.
 
     The table `ablation` has a row a clip, treatment and population size: mouse, clip, treatment ("drop" or
-    "silence"), kept_percent, neurons, video_correlation, mean_frame_correlation, rmse (grey levels).
+    "silence"), kept_percent, neurons (that share of all), neurons_kept (as many as were
+    drawn, each for itself), video_correlation, mean_frame_correlation, rmse (grey levels).
 
     Parameters
     ----------
@@ -76,12 +94,12 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
     """
     import pandas as pd
 
-    rows = []
+    rows, fractions = [], _fractions(plan)
     for clip in plan.clips:
         trial, pixels = plan.trial(clip), evaluation_mask(clip)
         neurons = clip.mouse.open_session().n_neurons
         for ablation in TREATMENTS:
-            for fraction in FRACTIONS:
+            for fraction in fractions:
                 video = averaged(store, _specs(plan, clip, fraction, ablation))
                 rows.append(
                     row(
@@ -89,6 +107,7 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
                         treatment=ablation,
                         kept_percent=100 * (1 - fraction),
                         neurons=round(neurons * (1 - fraction)),
+                        neurons_kept=_kept(plan, clip, fraction),
                         **scores(plan, trial, video, pixels),
                     )
                 )
@@ -104,8 +123,9 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
         outcome.findings.append(
             Finding(
                 f"the correlation falls with every halving of the population ({TREATMENT_NAMES[ablation]})",
-                monotone(means),
-                f"r = {', '.join(f'{mean:.3f}' for mean in means)} at 12.5, 25, 50, 100 %; against all: {changes}",
+                monotone(means) if len(means) > 1 else None,
+                f"r = {', '.join(f'{mean:.3f}' for mean in means)} at "
+                f"{', '.join(f'{_percent(each)}' for each in fractions)} %; against all: {changes}",
             )
         )
     outcome.add_drawing(
@@ -126,7 +146,14 @@ def evaluate(plan: Plan, store: RunStore) -> Outcome:
         "The published code holds ablated neurons at 0 inside the loss, so its figure mixes fewer neurons with silent "
         "ones as constraints. Both treatments are run here."
     )
+    if len(fractions) < len(FRACTIONS):
+        missing = ", ".join(_percent(each) for each in FRACTIONS if each not in fractions)
+        outcome.notes.append(f"Of {missing} % of so few neurons none would be left for some clip: these were not run.")
     return outcome
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * (1 - fraction):g}"
 
 
 def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
@@ -145,12 +172,12 @@ def _figure(plan: Plan, table: pd.DataFrame) -> Figure:
 
 
 def _movie(plan: Plan, store: RunStore) -> Iterator[np.ndarray]:
-    sizes = list(reversed(FRACTIONS))
+    sizes = list(reversed(_fractions(plan)))
     columns = [
         with_reconstructions(plan, clip, (averaged(store, _specs(plan, clip, each, "drop")) for each in sizes))
         for clip in plan.clips
     ]
-    labels = ["shown", *(f"{100 * (1 - fraction):g} %" for fraction in sizes)]
+    labels = ["shown", *(f"{_percent(fraction)} %" for fraction in sizes)]
     return mosaic_of_clips(plan, plan.clips, columns, labels, PIXEL_SCALE)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from napari_vidrecon.analysis import statistics
+from napari_vidrecon.reconstruction.targets import NeuronSet
+from napari_vidrecon.studies.experiments import ablation
 from napari_vidrecon.studies.experiments.ablation import ABLATION, FRACTIONS, TREATMENTS, runs
 from napari_vidrecon.studies.study import Plan
 
@@ -83,3 +85,20 @@ def test_ablation_changes_what_is_reconstructed(tiny_plan, outcome_of, treatment
     table = outcome_of(ABLATION, tiny_plan).tables["ablation"]
     part = table[table["treatment"] == treatment]
     assert part.groupby("clip")["rmse"].nunique().tolist() == [len(FRACTIONS)] * 2
+
+
+def test_shares_of_few_neurons_that_leave_none_are_not_run_and_told(tiny_plan, outcome_of, monkeypatch) -> None:
+    monkeypatch.setattr(ablation, "_kept", lambda plan, clip, fraction: 0 if fraction == 0.875 else 3)
+    assert {spec.ablated_fraction for spec in runs(tiny_plan)} == {0.75, 0.5, 0.0}
+    outcome = outcome_of(ABLATION, tiny_plan)
+    assert set(outcome.tables["ablation"]["kept_percent"]) == {25, 50, 100}
+    assert all("at 25, 50, 100 %" in finding.numbers for finding in outcome.findings)
+    assert any("Of 12.5 % of so few neurons none would be left" in note for note in outcome.notes)
+
+
+def test_the_table_tells_how_many_neurons_were_drawn(tiny_plan, outcome_of) -> None:
+    table = outcome_of(ABLATION, tiny_plan).tables["ablation"]
+    for clip, part in table[table["kept_percent"] < 100].groupby("clip"):
+        seed = int(tiny_plan.mice[0].clips().index(clip)) + 1
+        for kept, told in zip(part["kept_percent"], part["neurons_kept"], strict=True):
+            assert told == NeuronSet.random(20, 1 - kept / 100, seed).keep.sum()
