@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -206,6 +207,27 @@ def shown(value: Any) -> str:
     except ValueError:
         # Python writes no whole number of more than 4,300 digits.
         return "a number of thousands of digits"
+
+
+LONGEST_FIELD_SHOWN, MOST_ITEMS_SHOWN = 120, 3
+
+
+def brief(instance: Any) -> str:
+    """A dataclass in one line, its arrays by kind and shape: for `__repr__` of what holds movies or activity."""
+    told = [f"{each.name}={_briefly(getattr(instance, each.name))}" for each in fields(instance) if each.repr]
+    return f"{type(instance).__name__}({', '.join(told)})"
+
+
+def _briefly(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype} {tuple(value.shape)}"
+    if isinstance(value, list | tuple) and value and not isinstance(value[0], str | int | float):
+        shown = ", ".join(_briefly(each) for each in value[:MOST_ITEMS_SHOWN])
+        more = f", and {len(value) - MOST_ITEMS_SHOWN} more" if len(value) > MOST_ITEMS_SHOWN else ""
+        return f"[{shown}{more}]"
+    if isinstance(value, dict):
+        return f"{{{len(value)} values}}" if value else "{}"
+    return one_line(repr(value), LONGEST_FIELD_SHOWN)
 
 
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")

@@ -83,6 +83,7 @@ def live(
     try:
         with at_work_on(path), StopRequest("what came") as stop:
             going_on = begin_live(described, path, replace=overwrite)
+            before = going_on.frames
             drive_live(going_on, stream, teller(going_on, stream, stop, seconds))
             if stop.asked:
                 raise stop.stopped(_ended(going_on, path))
@@ -93,6 +94,10 @@ def live(
         if not going_on.frames:
             raise ConfigError(f"{stream.name}: expected frames of this mouse, found none; {what}")
         tell(f"take care: {what}")
+    elif source != REPLAY and going_on.frames == before:
+        raise ConfigError(
+            f"{stream.name}: expected frames of this mouse, found none; is its sender running, and at this address?"
+        )
     told = going_on.told()
     values = {"run": path if going_on.frames else None, "simulated": recording.simulated, **told}
     if json:

@@ -15,13 +15,16 @@ import numpy as np
 from napari_vidrecon.errors import ConfigError, VidreconError, one_line
 from napari_vidrecon.reconstruction.decoder import Decoder, rooted
 from napari_vidrecon.reconstruction.live_record import LATE, LOST, SEEN, Block, LiveRecord
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
+from napari_vidrecon.settings import brief
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.activity_stream import ActivityFrame
 
 RING_FRAMES = 450
-"""Fifteen seconds: as far back as a late frame may still come, and an optimisation may reach."""
+"""Fifteen seconds at 30 Hz: as far back as a late frame may still come, and an optimisation may reach."""
+MOST_TIMES_LONGER = 4.0
 LONGEST_GAP_FRAMES = 150
 """So many missing frames are filled in; after more of them what comes is a part of its own."""
 CLOCK_DRIFT = 1e-4
@@ -32,6 +35,11 @@ MOST_WINDOWS_BEHIND = 2
 WHITE_LEVEL = 255.0
 LATENCY_BINS, LATENCY_BIN_S = 8000, 0.25e-3
 """Latencies are counted up to two seconds."""
+
+
+def times_longer(frame_rate_hz: float) -> float:
+    """How many times as many frames are held as of movies of 30 Hz, so that they last as long; never fewer."""
+    return min(max(1.0, frame_rate_hz / FRAME_RATE_HZ), MOST_TIMES_LONGER)
 
 
 @dataclass
@@ -113,6 +121,8 @@ class LivePicture:
     picture: np.ndarray
     truth: np.ndarray | None
     latency_s: float
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +225,7 @@ class LiveSession:
         """Why pictures are not refined any more; empty while they are."""
         self._clock, self._frame_s = clock, 1 / frame_rate_hz
         self._usual = np.concatenate([behavior, pupil_center]).astype(np.float32)
-        count = RING_FRAMES
+        self._ring = count = round(RING_FRAMES * times_longer(frame_rate_hz))
         self._activity, self._root = (np.zeros((count, decoder.neurons), np.float32) for _ in range(2))
         self._pictures, self._truth = (np.tile(decoder.blank, (count, 1, 1)) for _ in range(2))
         self._state = np.tile(self._usual, (count, 1))
@@ -270,7 +280,7 @@ class LiveSession:
         index, lags = self._next, self.decoder.lags_frames
         if self.decoder.causal and 0 in lags and index > self._part:
             past = [(lag, each) for lag, each in zip(lags, self.decoder.weights, strict=True) if lag]
-            looked_at = [max(index + lag, self._part) % RING_FRAMES for lag, _ in past]
+            looked_at = [max(index + lag, self._part) % self._ring for lag, _ in past]
             told = [self._root[place] @ each for place, (_, each) in zip(looked_at, past, strict=True)]
             nothing: np.ndarray = np.zeros(len(self.decoder.frequencies), np.float32)
             self._prepared = index, self._part, np.sum([nothing, *told], axis=0)
@@ -291,17 +301,17 @@ class LiveSession:
 
     def recent(self, frames: int) -> Stretch:
         """The last pictures as they are now, at most so many."""
-        return self._stretch(max(self._first, self._decoded - min(frames, RING_FRAMES)), self._decoded)
+        return self._stretch(max(self._first, self._decoded - min(frames, self._ring)), self._decoded)
 
     def earlier(self, frames: int) -> tuple[np.ndarray, bool] | None:
         """The picture of so many frames before the newest, as it is now, and whether it was refined; None if gone."""
         index = self._decoded - 1 - frames
-        if index < max(self._first, self._next - RING_FRAMES):
+        if index < max(self._first, self._next - self._ring):
             return None
-        return self._pictures[index % RING_FRAMES].copy(), index < self._refined
+        return self._pictures[index % self._ring].copy(), index < self._refined
 
     def _stretch(self, start: int, stop: int) -> Stretch:
-        places = np.arange(start, stop) % RING_FRAMES
+        places = np.arange(start, stop) % self._ring
         state = self._state[places].T
         activity = np.ascontiguousarray(self._activity[places].T)
         return Stretch(start, activity, state[:2].copy(), state[2:].copy(), self._pictures[places], self._truth[places])
@@ -339,7 +349,7 @@ class LiveSession:
         self.counts.frames += 1
 
     def _take_late(self, frame: ActivityFrame, index: int) -> None:
-        if index < self._part or self._kind[index % RING_FRAMES] != LOST:
+        if index < self._part or self._kind[index % self._ring] != LOST:
             self.counts.twice += 1
             return
         self.counts.late, self.counts.lost = self.counts.late + 1, self.counts.lost - 1
@@ -348,10 +358,10 @@ class LiveSession:
 
     def _fill(self, frame: ActivityFrame, count: int) -> None:
         """Between the last frame and this one, on a straight line."""
-        last = (self._next - 1) % RING_FRAMES
+        last = (self._next - 1) % self._ring
         before = self._activity[last].copy()
         for step in range(1, count + 1):
-            share, place = step / (count + 1), self._next % RING_FRAMES
+            share, place = step / (count + 1), self._next % self._ring
             self._activity[place] = (1 - share) * before + share * frame.activity
             self._root[place] = rooted(self._activity[place]) - self.decoder.mean
             self._state[place], self._truth[place] = self._state[last], self._truth[last]
@@ -363,7 +373,7 @@ class LiveSession:
         self.counts.frames += count
 
     def _put(self, index: int, frame: ActivityFrame, kind: int) -> None:
-        place = index % RING_FRAMES
+        place = index % self._ring
         self._activity[place] = frame.activity
         self._root[place] = rooted(frame.activity) - self.decoder.mean
         self._state[place, :2] = self._usual[:2] if frame.behavior is None else frame.behavior
@@ -388,22 +398,22 @@ class LiveSession:
         lags = np.array(self.decoder.lags_frames)
         first = self._decoded
         last = self._next if at_end else max(self._next - self.decoder.delay_frames, first)
-        oldest = max(self._part, self._next - RING_FRAMES + LONGEST_GAP_FRAMES)
+        oldest = max(self._part, self._next - self._ring + LONGEST_GAP_FRAMES)
         again = {late - lag for late in self._amended for lag in self.decoder.lags_frames}
         indices = np.array([*sorted(each for each in again if oldest <= each < first), *range(first, last)], np.int64)
         movie: np.ndarray = np.zeros((0, *self.decoder.size_px), np.float32)
         if len(indices):
-            looked_at = np.clip(lags[:, None] + indices, self._part, self._next - 1) % RING_FRAMES
+            looked_at = np.clip(lags[:, None] + indices, self._part, self._next - 1) % self._ring
             expected, self._prepared = self._prepared, None
             as_expected = expected is not None and list(indices) == [expected[0]] and self._part == expected[1]
             prepared = expected[2] if expected is not None and as_expected else None
             movie = np.clip(self._decode(looked_at, prepared), 0.0, WHITE_LEVEL)
             # What the optimisation has made of a frame stays.
             plain = indices >= self._refined
-            self._pictures[indices[plain] % RING_FRAMES] = movie[plain]
+            self._pictures[indices[plain] % self._ring] = movie[plain]
         ready_s, self._decoded = self._clock(), last
         new = np.arange(first, last)
-        latency_s = ready_s - self._due_s[new % RING_FRAMES]
+        latency_s = ready_s - self._due_s[new % self._ring]
         self.latencies.add(latency_s[np.isfinite(latency_s)])
         if self.record is not None:
             blocks = self._blocks_of_frames()
@@ -418,7 +428,7 @@ class LiveSession:
         self._amended.clear()
         if not len(new):
             return None
-        place = (last - 1) % RING_FRAMES
+        place = (last - 1) % self._ring
         truth = self._truth[place].copy() if self.truth_known else None
         return LivePicture(
             last - 1, int(self._number[place]), self._pictures[place].copy(), truth, float(latency_s[-1])
@@ -442,7 +452,7 @@ class LiveSession:
         self._written = self._next
         blocks = []
         for start, stop in stretches:
-            places = np.arange(start, stop) % RING_FRAMES
+            places = np.arange(start, stop) % self._ring
             values: dict[str, np.ndarray] = {
                 "target": self._activity[places],
                 "stimulus": self._truth[places],
@@ -468,7 +478,7 @@ class LiveSession:
             self._keep_refined(start, movie, margin=0 if last else refiner.margin_frames)
         if not refiner.idle:
             return
-        window, oldest = refiner.window_frames, max(self._part, self._next - RING_FRAMES)
+        window, oldest = refiner.window_frames, max(self._part, self._next - self._ring)
         start = max(self._refined - refiner.margin_frames, oldest)
         if self._decoded - start > MOST_WINDOWS_BEHIND * window or at_end:
             # It does not keep up: those between keep the decoder's picture.
@@ -477,12 +487,12 @@ class LiveSession:
             refiner.refine(self._stretch(start, min(start + window, self._decoded)))
 
     def _keep_refined(self, start: int, movie: np.ndarray, margin: int) -> None:
-        first = max(start if start <= self._refined else start + margin, self._refined, self._next - RING_FRAMES)
+        first = max(start if start <= self._refined else start + margin, self._refined, self._next - self._ring)
         last = start + len(movie) - margin
         if first >= last:
             return
         kept = movie[first - start : last - start]
-        self._pictures[np.arange(first, last) % RING_FRAMES] = kept
+        self._pictures[np.arange(first, last) % self._ring] = kept
         self._refined = last
         self.counts.refined += last - first
         if self.record is not None:

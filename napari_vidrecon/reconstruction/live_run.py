@@ -18,7 +18,7 @@ from napari_vidrecon.encoders.encoder import Canvas, Encoder
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.decoder import Decoder
-from napari_vidrecon.reconstruction.live import LivePicture, LiveSession, Stretch
+from napari_vidrecon.reconstruction.live import LivePicture, LiveSession, Stretch, times_longer
 from napari_vidrecon.reconstruction.live_record import LiveRecord
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
 from napari_vidrecon.reconstruction.recipe import content_hash, fingerprint
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
 
 WINDOW_FRAMES, MARGIN_FRAMES = 96, 16
+"""At 30 Hz; of faster movies more, as an encoder takes more of them at once."""
 LONGEST_WAIT_S = 0.02
 """For the next frame; then somebody may ask to stop."""
 BACKGROUND_NICENESS = 10
@@ -57,7 +58,7 @@ class WindowOptimisation:
     movies
         Tells what the movies of the session are like; None: nothing does.
     window_frames
-        At once, at least 32.
+        At once, at least 32; None: 96, and as long in seconds where the rate is higher than 30 Hz.
     mask_threshold
         Alpha of the pixels that are refined.
 
@@ -66,8 +67,6 @@ class WindowOptimisation:
     ConfigError
         A window that is too short.
     """
-
-    margin_frames = MARGIN_FRAMES
 
     def __init__(
         self,
@@ -78,11 +77,15 @@ class WindowOptimisation:
         frame_rate_hz: float = 30.0,
         config: ReconstructionConfig | None = None,
         movies: Callable[[], MovieStatistics | None] | None = None,
-        window_frames: int = WINDOW_FRAMES,
+        window_frames: int | None = None,
         mask_threshold: float = TRAINING_THRESHOLD,
     ) -> None:
+        longer = times_longer(frame_rate_hz)
+        self.margin_frames = round(MARGIN_FRAMES * longer)
+        window_frames = round(WINDOW_FRAMES * longer) if window_frames is None else window_frames
         if window_frames < max(MINIMUM_FRAMES, 2 * self.margin_frames + 1):
-            raise ConfigError(f"window: expected at least {MINIMUM_FRAMES + 1} frames, found {window_frames}")
+            least = max(MINIMUM_FRAMES, 2 * self.margin_frames) + 1
+            raise ConfigError(f"window: expected at least {least} frames, found {window_frames}")
         mask.on(
             encoders[0].spec.canvas, EVALUATION_THRESHOLD if mask_threshold > EVALUATION_THRESHOLD else mask_threshold
         )

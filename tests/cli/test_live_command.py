@@ -142,3 +142,12 @@ def test_what_a_killed_command_saw_is_on_disk(start_process, vidrecon, words, tm
         for part in end_message(), [b"odd"]:
             sender.send_multipart(part)
     assert vidrecon("info", path, "--json").json["frames"] == seen()
+
+
+def test_an_address_that_nobody_sends_from_is_told_and_ends_badly(vidrecon, words, tmp_path: Path) -> None:
+    pytest.importorskip("zmq")
+    answer = vidrecon(*words, "--source", "tcp://127.0.0.1:1", "--for", 0.3, "--json")
+    assert answer.code == 2
+    assert "tcp://127.0.0.1:1: expected frames of this mouse, found none; is its sender running" in answer.err
+    assert not answer.out
+    assert not list(tmp_path.iterdir())

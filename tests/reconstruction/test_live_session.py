@@ -349,3 +349,11 @@ def test_a_causal_decoder_looks_at_no_future_and_says_so(small_session_folder, t
 def test_a_decoder_that_looks_too_far_back_is_refused():
     with pytest.raises(ConfigError, match="lags within 150 frames"):
         live_of(small_decoder((-200, 0)))
+
+
+def test_a_faster_recording_is_held_as_long_in_seconds(causal, activity):
+    for rate_hz, held in ((8.0, RING_FRAMES), (30.0, RING_FRAMES), (60.0, 2 * RING_FRAMES)):
+        live = LiveSession(causal, STILL, STILL, frame_rate_hz=rate_hz, clock=lambda: 0.0)
+        one_by_one(live, sent(np.tile(activity, 30), range(2 * RING_FRAMES + 40)))
+        assert len(live.recent(10 * RING_FRAMES).pictures) == held
+        assert (live.earlier(8 * 60) is None) is (held == RING_FRAMES)
