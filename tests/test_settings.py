@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import napari_vidrecon as vr
 from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
 from napari_vidrecon.encoders.architectures.compact import CompactRecipe
 from napari_vidrecon.encoders.architectures.dwiseneuro import DwiseNeuroRecipe
@@ -111,3 +112,11 @@ def test_arguments_that_are_none_are_one_line(call) -> None:
     with pytest.raises(ConfigError) as refused:
         call()
     assert "\n" not in str(refused.value)
+
+
+def test_what_holds_arrays_is_told_in_one_line_without_them() -> None:
+    mask = vr.AlphaMask(np.ones((36, 64), np.float32))
+    assert repr(mask).startswith("AlphaMask(alpha=float32 (36, 64), ")
+    many = vr.GivenMovie("grey" * 200, np.zeros((40, 36, 64)))
+    assert len(repr(many)) < 200
+    assert "pixels=float64 (40, 36, 64)" in repr(many)

@@ -20,6 +20,7 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter
 
 from napari_vidrecon.errors import ConfigError, number_of
+from napari_vidrecon.settings import brief
 
 Against = Literal["encoder", "noise"]
 Procedure = Literal["bh", "by"]
@@ -60,6 +61,8 @@ class Presented:
     experienced: np.ndarray
     name: str = "clip"
     trials: tuple[int, ...] = ()
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if self.expected.shape != self.experienced.shape or self.expected.ndim != 4 or not len(self.expected):
@@ -108,6 +111,8 @@ class Added:
     procedure: str
     against: str
     each: np.ndarray
+
+    __repr__ = brief
 
     @property
     def shown(self) -> NDArray[np.float64]:

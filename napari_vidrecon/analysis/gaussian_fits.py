@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_vidrecon.settings import brief
+
 ITERATIONS = 30
 LOWEST_SHARE = 0.05
 """Pixels below this share of a map's peak do not shape the first fit: their logarithm is mostly noise."""
@@ -39,6 +41,8 @@ class GaussianFits:
     angle: NDArray[np.float64]
     height: NDArray[np.float64]
     r_squared: NDArray[np.float64]
+
+    __repr__ = brief
 
     def __len__(self) -> int:
         return len(self.row)

@@ -50,7 +50,12 @@ class MappingRecipe(Settings):
     before_frames: int = Field(15, ge=1, le=MOST_FRAMES)
     shown_frames: int = Field(15, ge=1, le=MOST_FRAMES)
     after_frames: int = Field(15, ge=0, le=MOST_FRAMES)
-    window_stride: int = Field(7, ge=1, le=3 * MOST_FRAMES, description="every so many windows are taken; 1 takes all")
+    window_stride: int = Field(
+        7,
+        ge=1,
+        le=3 * MOST_FRAMES,
+        description="every so many windows are taken, at 30 Hz, and as far apart in time at other rates; 1 takes all",
+    )
 
     @classmethod
     def preset(cls, name: Literal["quick", "published"] | str) -> MappingRecipe:
@@ -74,6 +79,11 @@ class MappingRecipe(Settings):
         if not isinstance(name, str) or name not in ("quick", "published"):
             raise ConfigError(f"receptive fields: expected the preset quick or published, found {shown(name)}")
         return cls(patch_px=1, window_stride=1) if name == "published" else cls()
+
+    def stride_at(self, frame_rate_hz: float) -> int:
+        """Every how many windows are taken of movies of a rate: they lie as far apart in seconds; 1 stays 1."""
+        scaled = round(self.window_stride * frame_rate_hz / FRAME_RATE_HZ)
+        return self.window_stride if self.window_stride == 1 else max(1, scaled)
 
     @property
     def patches(self) -> OnOffPatches:
@@ -164,7 +174,7 @@ def map_receptive_fields(
     activity = np.zeros((2, len(patches), 2, session.n_neurons), np.float32)
     behavior = [np.repeat(mean[:, None], patches.frames, axis=1) for mean in session.average_behavior()]
     for encoder in encoders:
-        viewing = _Viewing(encoder, patches, recipe.window_stride, behavior)
+        viewing = _Viewing(encoder, patches, recipe.stride_at(session.frame_rate_hz), behavior)
         for polarity, level in enumerate((ON_LEVEL, OFF_LEVEL)):
             for places in viewing.batches():
                 answer = viewing.activity(places, level)

@@ -18,6 +18,7 @@ from napari_vidrecon.analysis.gaussian_fits import FWHM_IN_SIGMAS, GaussianFits,
 from napari_vidrecon.errors import StorageError, one_line
 from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.sessions.stimuli.synthetic import OnOffPatches
+from napari_vidrecon.settings import brief
 from napari_vidrecon.storage import check_regular, parse_json, read_archive, reading, replacing_file, user_path
 
 Polarity = Literal["on", "off"]
@@ -55,6 +56,8 @@ class ReceptiveFieldMaps:
     patches: OnOffPatches
     provenance: dict[str, Any]
     screen: ScreenGeometry = field(default_factory=ScreenGeometry)
+
+    __repr__ = brief
 
     def __len__(self) -> int:
         return len(self.on)

@@ -76,8 +76,7 @@ def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:
     from napari_vidrecon.sessions.validation import validate_session
 
     require_there(path)
-    is_run = path.suffix == ".zarr" or (path / "zarr.json").exists()
-    if path.is_dir() and not is_run:
+    if any((path / part).is_dir() for part in ("data", "meta")):
         with Progress("checking", 0, "trials") as progress:
             found = validate_session(path, full=not quick, on_progress=progress.follow)
         return [
@@ -133,7 +132,7 @@ def evidence(
     shifted in time, and a grey screen. Needs no true movie, so it works for spontaneous activity.
     """
     from napari_vidrecon.reconstruction.config import ReconstructionConfig
-    from napari_vidrecon.reconstruction.evidence import evidence_of_a_movie
+    from napari_vidrecon.reconstruction.evidence import TooLittleActivity, evidence_of_a_movie
     from napari_vidrecon.sessions.session import open_session
 
     config = ReconstructionConfig.preset(preset)
@@ -141,15 +140,28 @@ def evidence(
     chosen = inputs.choose_trials(recording, trial or [], trials)
     alpha = inputs.open_mask(mask, recording)
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse)
-    told = []
+    told, left_out = [], []
     for trial_id in chosen:
         clip = inputs.open_trial(recording, trial_id, frames)
-        found = evidence_of_a_movie(clip, encoders, alpha, config, controls=controls, seed=seed)
+        try:
+            found = evidence_of_a_movie(clip, encoders, alpha, config, controls=controls, seed=seed)
+        except TooLittleActivity as error:
+            if len(chosen) == 1:
+                raise
+            left_out.append({"trial": trial_id, "why": str(error)})
+            report.tell(f"take care: left out: {error}")
+            continue
         told.append({"trial": trial_id, **found.as_values()})
         if not json:
             report.say(f"trial {trial_id}: {found.sentence}")
+    if not told:
+        raise TooLittleActivity(
+            f"{recording.path}: expected a trial that something can be said of, found none among {len(chosen)}; why is "
+            "told of each above"
+        )
     if json:
-        report.print_json({"session": str(recording.path), "simulated": recording.simulated, "trials": told})
+        values = {"session": str(recording.path), "simulated": recording.simulated, "trials": told}
+        report.print_json({**values, "left_out": left_out})
 
 
 CALIBRATION_TIER = "oracle"

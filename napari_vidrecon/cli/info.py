@@ -152,8 +152,11 @@ def described(path: Path) -> tuple[str, dict[str, Any]]:
 
     require_there(path)
     if path.is_dir():
-        runs = not (path / "data").is_dir() and any(path.glob("*.zarr")) and not any(path.glob("*/meta"))
-        return _run(path) if runs or (path / "zarr.json").exists() or path.suffix == ".zarr" else _session(path)
+        return (
+            _run(path)
+            if holds_runs(path) or (path / "zarr.json").exists() or path.suffix == ".zarr"
+            else _session(path)
+        )
     if is_decoder(path):
         return _decoder(path)
     if is_denoiser(path):
@@ -169,6 +172,12 @@ def described(path: Path) -> tuple[str, dict[str, Any]]:
         f"movies, a mask (.npy), a calibration (.json) or a run (.zarr), found a file ending in '{path.suffix}'"
         + ("; unpack it and give the folder in it" if path.suffix.lower() in PACKED else "")
     )
+
+
+def holds_runs(folder: Path) -> bool:
+    """Whether runs lie in a folder, or in its `runs`, as those of studies do, and no sessions."""
+    found = any(any(folder.glob(pattern)) for pattern in ("*.zarr", "runs/*.zarr"))
+    return found and not (folder / "data").is_dir() and not any(folder.glob("*/meta"))
 
 
 PACKED = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")

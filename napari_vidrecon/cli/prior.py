@@ -13,7 +13,7 @@ import typer
 from napari_vidrecon.cli import inputs, report
 from napari_vidrecon.cli.options import Json, Overwrite, SaveEvery, Set, checked, parse_settings
 from napari_vidrecon.cli.report import Progress, StopRequest, duration_text
-from napari_vidrecon.errors import ConfigError, StorageError, number_of
+from napari_vidrecon.errors import ConfigError, StorageError, number_of, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,7 @@ SCORED_SEED = 500_000
 FEWEST_GAIN_DB = 0.3
 FEWEST_FRAMES = 8
 """Of a piece that can be learned from."""
+MOST_NAMED = 3
 CHECKPOINT_SUFFIX = ".checkpoint"
 
 
@@ -123,6 +124,11 @@ def _noise(name: str) -> str:
     return "seen by neurons" if name == "neurons" else f"noise of {name} grey levels"
 
 
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return one_line(", ".join(names[:MOST_NAMED])) + more
+
+
 def opened_films(folder: Path | None, recipe: DenoiserRecipe) -> tuple[list[np.ndarray], str]:
     """A user's films at the recipe's size, and what they are in one word.
 
@@ -157,22 +163,42 @@ def opened_films(folder: Path | None, recipe: DenoiserRecipe) -> tuple[list[np.n
     screen = replace(USUAL_SCREEN, rows=recipe.rows, cols=recipe.columns)
     films, digest, longest = [], hashlib.sha256(), 0
     files = movie_files(folder)
+    unmoving, small = [], []
     for file in files:
+        movie = MovieFile(file, screen=screen)
         try:
-            film = np.rint(MovieFile(file, screen=screen).video()).clip(0, 255).astype(np.uint8)
+            film = np.rint(movie.video()).clip(0, 255).astype(np.uint8)
         except StorageError as error:
             raise StorageError(f"{error}; move what is no film out of {folder}") from None
+        if len(film) > 1 and (film == film[0]).all():
+            unmoving.append(file.name)
+            continue
         longest = max(longest, len(film))
         if len(film) >= recipe.frames:
             films.append(film)
             digest.update(film.tobytes())
+            pixels = movie.size_px
+            if pixels[0] < recipe.rows or pixels[1] < recipe.columns:
+                small.append(f"{file.name} ({pixels[0]} x {pixels[1]})")
+    if unmoving and not films:
+        raise StorageError(
+            f"{folder}: expected films, found nothing that moves in {_named(unmoving)}: the same picture in every frame"
+        )
     if not films:
         found = f"{len(files)}, the longest of {longest}" if files else "none"
         raise StorageError(
             f"{folder}: expected films of at least {recipe.frames} frames, found {found}; give longer ones"
             + (f", or learn from shorter pieces, with --set frames={longest}" if longest >= FEWEST_FRAMES else "")
         )
-    if len(films) < len(files):
-        left = f"{len(files) - len(films)} of {number_of(len(files), 'film')}"
+    short = len(files) - len(films) - len(unmoving)
+    if short:
+        left = f"{short} of {number_of(len(files), 'film')}"
         report.tell(f"take care: {left} in {folder} left out, of fewer than {recipe.frames} frames")
+    if unmoving:
+        report.tell(f"take care: left out, as nothing moves in it: {_named(unmoving)}")
+    if small:
+        report.tell(
+            f"take care: enlarged to {recipe.rows} x {recipe.columns} pixels, which lack detail then: {_named(small)}; "
+            "take them out where that is not meant"
+        )
     return films, digest.hexdigest()

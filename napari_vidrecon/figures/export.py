@@ -15,6 +15,7 @@ from napari_vidrecon import metrics
 from napari_vidrecon.analysis.postprocess import BLACK_LEVEL, Presentation, match_luminance_contrast
 from napari_vidrecon.errors import ConfigError, StorageError, one_line
 from napari_vidrecon.sessions.screen import USUAL_SCREEN
+from napari_vidrecon.settings import brief
 from napari_vidrecon.storage import replacing_file
 from napari_vidrecon.storage import write_tables as write_all_tables
 
@@ -101,6 +102,8 @@ class ShownMovie:
     rasters: tuple[MovieRaster, ...] = ()
     colours: tuple[str, ...] = ()
     has_movie: bool = True
+
+    __repr__ = brief
 
     @classmethod
     def of(cls, result: Reconstruction, *, error: bool = False, activity: bool = False) -> Self:

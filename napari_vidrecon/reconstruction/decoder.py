@@ -18,7 +18,7 @@ from scipy.fft import idctn
 from napari_vidrecon.errors import ConfigError, StorageError
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.sessions.screen import USUAL_SCREEN, ColourNames, ScreenPixels, check_colours
-from napari_vidrecon.settings import first_fault
+from napari_vidrecon.settings import brief, first_fault
 from napari_vidrecon.storage import read_description, reading, replacing_file, stored_format, user_path
 
 FORMAT = "napari_vidrecon decoder 1"
@@ -133,6 +133,8 @@ class Decoder:
     size_px: tuple[int, int] = USUAL_SCREEN.size_px
     colours: tuple[str, ...] = ()
     levels: tuple[float, ...] = ()
+
+    __repr__ = brief
 
     @property
     def neurons(self) -> int:

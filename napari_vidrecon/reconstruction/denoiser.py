@@ -37,7 +37,8 @@ SHIPPED = Path(__file__).with_name("denoiser.safetensors")
 NOISE_STREAM = 6
 """Of chance, apart from those of `update.py`."""
 BLURS_FRAMES, BLURS_PX = (1.5, 4.0, 10.0, 25.0, math.inf), (2.0, 6.0)
-"""SDs between bands; pixels are those of a screen of 36 rows. The last band in time is the mean over the clip."""
+"""SDs between bands; pixels are those of a screen of 36 rows, frames of the rate that was learned from.
+The last band in time is the mean over the clip."""
 POOL_FRAMES, POOL_PX = 12.0, 5.0
 """SDs of the neighbourhood in which the strength of a band is measured."""
 EVERY = (4, 4, 4)
@@ -92,7 +93,7 @@ class DenoisingNetwork(nn.Module):
             self.gains.weight.zero_()
             self.gains.bias.zero_()
 
-    def forward(self, movies: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
+    def forward(self, movies: torch.Tensor, told: torch.Tensor, rate: float = 1.0) -> torch.Tensor:
         """What has to be added.
 
         Parameters
@@ -101,27 +102,42 @@ class DenoisingNetwork(nn.Module):
             (B, T, rows, columns) in units of the movies' deviation about their level.
         told
             (B, 3), see `TOLD`.
+        rate
+            How many of their frames last as long as one of the movies that it learned from.
 
         Returns
         -------
         torch.Tensor
             As `movies`.
         """
-        bands, shape = self.bands(movies), movies.shape[1:]
-        gains = self.weighed(self.strengths(bands, told)).movedim(-1, 1)
+        bands, shape = self.bands(movies, rate), movies.shape[1:]
+        gains = self.weighed(self.strengths(bands, told, rate)).movedim(-1, 1)
         for axis, (length, every) in enumerate(zip(shape, EVERY, strict=True), start=2):
             gains = _along(gains, axis, _back(length, every, movies))
         return (gains * bands).sum(dim=1)
 
-    def bands(self, movies: torch.Tensor) -> torch.Tensor:
+    def bands(self, movies: torch.Tensor, rate: float = 1.0) -> torch.Tensor:
         """(B, bands, T, rows, columns) that add up to the movies."""
-        return _bands_in_space(_bands_in_time(movies), movies.shape[2] / USUAL_SCREEN.rows)
+        return _bands_in_space(_bands_in_time(movies, rate), movies.shape[2] / USUAL_SCREEN.rows)
 
-    def strengths(self, bands: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
-        """(B, a few of the T, rows, columns, bands + told): what the small network sees at each place."""
+    def strengths(self, bands: torch.Tensor, told: torch.Tensor, rate: float = 1.0) -> torch.Tensor:
+        """What the small network sees at each place.
+
+        Parameters
+        ----------
+        bands
+            What `bands` gave.
+        told, rate
+            As for `forward`.
+
+        Returns
+        -------
+        torch.Tensor
+            (B, a few of the T, rows, columns, bands + told).
+        """
         shape, strength = bands.shape[2:], bands**2
         scale = shape[1] / USUAL_SCREEN.rows
-        sizes = (POOL_FRAMES, POOL_PX * scale, POOL_PX * scale)
+        sizes = (POOL_FRAMES * rate, POOL_PX * scale, POOL_PX * scale)
         for axis, (length, sigma, every) in enumerate(zip(shape, sizes, EVERY, strict=True), start=2):
             strength = _along(strength, axis, _blur(length, sigma, every, bands))
         seen = torch.log(strength.movedim(1, -1) + LEAST_STRENGTH)
@@ -137,14 +153,14 @@ def places(shape: tuple[int, ...]) -> list[np.ndarray]:
     return [np.minimum(np.arange(0, n, every) + every // 2, n - 1) for n, every in zip(shape, EVERY, strict=True)]
 
 
-def _bands_in_time(movies: torch.Tensor) -> torch.Tensor:
+def _bands_in_time(movies: torch.Tensor, rate: float) -> torch.Tensor:
     """(B, bands, T, rows, columns) that add up to the movies, the fastest first, the mean over time last."""
     length, left, bands = movies.shape[1], movies, []
     for sigma in BLURS_FRAMES:
         slower = (
             movies.mean(dim=1, keepdim=True).expand_as(movies)
             if math.isinf(sigma)
-            else _along(movies, 1, _blur(length, sigma, 1, movies))
+            else _along(movies, 1, _blur(length, sigma * rate, 1, movies))
         )
         bands.append(left - slower)
         left = slower
@@ -236,7 +252,9 @@ class Denoiser:
         return digest.hexdigest()
 
     @torch.no_grad()
-    def missing(self, movie: torch.Tensor, sigma: float | None, level: float, sd: float) -> torch.Tensor:
+    def missing(
+        self, movie: torch.Tensor, sigma: float | None, level: float, sd: float, frame_rate_hz: float | None = None
+    ) -> torch.Tensor:
         """What a movie lacks.
 
         Parameters
@@ -245,15 +263,18 @@ class Denoiser:
             (T, rows, columns) grey levels, smooth.
         sigma, level, sd
             As for `told_of`.
+        frame_rate_hz
+            Of the movie; None: that of the movies it learned from.
 
         Returns
         -------
         torch.Tensor
             (T, rows, columns) grey levels, to be added.
         """
+        rate = 1.0 if frame_rate_hz is None else frame_rate_hz / self.frame_rate_hz
         like = next(self.network.parameters())
         told = torch.tensor([told_of(sigma, level, sd)]).to(like)
-        return (sd * self.network(((movie - level) / sd)[None].to(like), told)[0]).to(movie)
+        return (sd * self.network(((movie - level) / sd)[None].to(like), told, rate)[0]).to(movie)
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file of half precision, replaced only once the new one is complete."""
@@ -376,7 +397,7 @@ class LearnedSpectrum(SpectralPrior, CorrectedPrior):
     ) -> None:
         spectrum = NaturalSpectrum.of(NaturalPrior(sd=settings.sd, spatial_exponent=settings.spatial_exponent))
         super().__init__(spectrum, shape, frame_rate_hz, like)
-        self.settings, self.denoiser = settings, denoiser
+        self.settings, self.denoiser, self.frame_rate_hz = settings, denoiser, frame_rate_hz
 
     def correction(self, coefficients: torch.Tensor, level: float, done: float, seed: int) -> torch.Tensor | None:
         settings = self.settings
@@ -390,11 +411,11 @@ class LearnedSpectrum(SpectralPrior, CorrectedPrior):
         kept = power / (power + sigma**2)
         # Noise is white over the cosine coefficients as it is over pixels.
         smooth = self.synthesis(kept * (coefficients + sigma * noise / self.deviations))
-        missing = self.denoiser.missing(level + smooth, sigma, level, settings.sd)
+        missing = self.denoiser.missing(level + smooth, sigma, level, settings.sd, self.frame_rate_hz)
         return self.adjoint(missing) * (-settings.pull / sigma**2)
 
     def finished(self, movie: torch.Tensor, level: float) -> torch.Tensor:
         settings = self.settings
         if settings.scheme == "red" or not settings.weight:
             return movie
-        return movie + settings.weight * self.denoiser.missing(movie, None, level, settings.sd)
+        return movie + settings.weight * self.denoiser.missing(movie, None, level, settings.sd, self.frame_rate_hz)

@@ -18,18 +18,22 @@ from napari_vidrecon.reconstruction.runner import reconstruct
 from napari_vidrecon.reconstruction.spectral_prior import stated
 from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
-from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, Trial
+from napari_vidrecon.settings import brief
 
 HALF = 0.5
 SIGNIFICANT = 0.05
-LEAST_SHIFT_FRAMES = 8
+LEAST_SHIFT_S = 8 / FRAME_RATE_HZ
 """Activity is alike over shorter times, so a shift by less is no control."""
 FEWEST_SHIFTS = 19
 """With fewer, none could be called significant."""
-FEWEST_FRAMES = 2 * LEAST_SHIFT_FRAMES + FEWEST_SHIFTS - 1
 FEWEST_NEURONS = 5
 MOST_SKIPPED = 0.25
 """Of a clip; a short one has no frames to leave out."""
+
+
+class TooLittleActivity(ConfigError):
+    """A clip too short, or too few active neurons, to say anything; of other clips it may be said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,8 @@ class Evidence:
     grey: float
     neurons: int
     has_movie: bool
+
+    __repr__ = brief
 
     @property
     def p(self) -> float:
@@ -155,6 +161,12 @@ def evidence_of_a_movie(
     config = config.changed(track_every=max(config.steps, 1), track_responses=False)
     recorded = trial.require_responses()
     fitted = NeuronSet.random(len(recorded), HALF, seed)
+    skipped = min(config.track_skip_frames, int(MOST_SKIPPED * trial.frames))
+    frames, held_out = measured_frames(trial.frames, skipped), ~fitted.keep
+    shift = max(1, round(LEAST_SHIFT_S * trial.frame_rate_hz))
+    recorded = recorded[held_out, frames]
+    varies = recorded.std(axis=1) > 0
+    _require_enough(trial, varies, recorded.shape[1], shift)
     result = reconstruct(trial, encoders, mask, config, neurons=fitted, **others)
     assert result.predicted_activity is not None
     movies = result.provenance.get("movies")
@@ -162,23 +174,17 @@ def evidence_of_a_movie(
     level = np.broadcast_to(started.blank(trial.video.shape[1]), trial.video.shape).astype(trial.video.dtype)
     streams = trial.behavior, trial.pupil_center
     blank = np.mean([predicted(encoder, level, *streams, clip=trial.name) for encoder in encoders], axis=0)
-    skipped = min(config.track_skip_frames, int(MOST_SKIPPED * trial.frames))
-    frames, held_out = measured_frames(trial.frames, skipped), ~fitted.keep
-    recorded, blank = recorded[held_out, frames], blank[held_out, frames]
+    blank = blank[held_out, frames]
     added = result.predicted_activity[held_out, frames] - blank
-    active = (recorded.std(axis=1) > 0) & (added.std(axis=1) > 0)
-    if active.sum() < FEWEST_NEURONS or recorded.shape[1] < FEWEST_FRAMES:
-        raise ConfigError(
-            f"{trial.name}: expected at least {FEWEST_NEURONS} active neurons to hold out and "
-            f"{FEWEST_FRAMES} measured frames, found {int(active.sum())} and {recorded.shape[1]}"
-        )
+    active = varies & (added.std(axis=1) > 0)
+    _require_enough(trial, active, recorded.shape[1], shift)
     units = _unit(recorded[active])
     movie, chance = _unit(added[active]), np.random.default_rng(seed)
 
     def explained(wanted: np.ndarray) -> float:
         return float((movie * wanted).sum(axis=1).mean())
 
-    shifts = range(LEAST_SHIFT_FRAMES, units.shape[1] - LEAST_SHIFT_FRAMES + 1)
+    shifts = range(shift, units.shape[1] - shift + 1)
     return Evidence(
         explained=explained(units),
         permuted=np.array([explained(units[chance.permutation(len(units))]) for _ in range(controls)]),
@@ -187,6 +193,16 @@ def evidence_of_a_movie(
         neurons=int(active.sum()),
         has_movie=trial.has_movie,
     )
+
+
+def _require_enough(trial: Trial, active: np.ndarray, frames: int, shift: int) -> None:
+    fewest = 2 * shift + FEWEST_SHIFTS - 1
+    if active.sum() < FEWEST_NEURONS or frames < fewest:
+        raise TooLittleActivity(
+            f"{trial.name}: expected at least {FEWEST_NEURONS} active neurons to hold out and "
+            f"{fewest} measured frames, found {int(active.sum())} of {len(active)} and {frames}; take a longer clip, "
+            "or one with more activity"
+        )
 
 
 def _unit(activity: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from napari_vidrecon.reconstruction.several_mice import AnotherMouse
 from napari_vidrecon.reconstruction.targets import AVERAGED, Ablation, NeuronSet
 from napari_vidrecon.sessions.repeats import same_clip
 from napari_vidrecon.sessions.trial import Trial
-from napari_vidrecon.settings import shown
+from napari_vidrecon.settings import brief, shown
 
 logger = logging.getLogger(__name__)
 LONGEST_VALUE = 60
@@ -115,6 +115,8 @@ class RunInputs(RunChoices):
     decoder: Decoder | None = None
     repeats: Sequence[Trial] = ()
     with_mice: Sequence[AnotherMouse] = ()
+
+    __repr__ = brief
 
     @property
     def values(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from napari_vidrecon.reconstruction.inputs import encoder_list
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.resolved_mask import SMOOTHING_PX, InformationFitter
 from napari_vidrecon.sessions.session import Session, Trial
-from napari_vidrecon.settings import MOST_STEPS, Settings, listed, of_kind
+from napari_vidrecon.settings import MOST_STEPS, Settings, brief, listed, of_kind
 
 HUGE_ACTIVITY = 1e15
 """Its square leaves single precision when it is summed."""
@@ -136,6 +136,8 @@ class MaskProgress:
     steps: int
     loss: float
     alpha: np.ndarray
+
+    __repr__ = brief
 
 
 class MaskFitter:

@@ -14,7 +14,7 @@ from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.errors import MaskError, StorageError, number_of
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
 from napari_vidrecon.sessions.screen import LARGEST_SIDE_PX, USUAL_SCREEN, ScreenGeometry
-from napari_vidrecon.settings import finite_number
+from napari_vidrecon.settings import brief, finite_number
 from napari_vidrecon.storage import read_array, user_path, write_array
 
 TRAINING_THRESHOLD = 0.5
@@ -72,6 +72,8 @@ class AlphaMask:
     alpha: np.ndarray
     source: str = ""
     screen_px: tuple[int, int] | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if isinstance(self.source, PathLike):

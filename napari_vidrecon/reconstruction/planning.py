@@ -44,7 +44,7 @@ from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
 from napari_vidrecon.sessions.repeats import averaged
 from napari_vidrecon.sessions.session import Trial
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
-from napari_vidrecon.settings import finite_number, shown
+from napari_vidrecon.settings import brief, finite_number, shown
 from napari_vidrecon.version import __version__
 
 
@@ -87,6 +87,8 @@ class RunPlan(RunChoices):
     repeats: Sequence[Trial]
     presentations: Sequence[tuple[Trial, Target]]
     mice: Sequence[tuple[AnotherMouse, Target]]
+
+    __repr__ = brief
 
     @classmethod
     def of(cls, inputs: RunInputs) -> RunPlan:

@@ -25,7 +25,7 @@ from napari_vidrecon.reconstruction.targets import Ablation, NeuronSet, Target
 from napari_vidrecon.reconstruction.tracking import Tracker
 from napari_vidrecon.reconstruction.video_ensemble import VideoEnsemble
 from napari_vidrecon.sessions.session import Trial
-from napari_vidrecon.settings import finite_number
+from napari_vidrecon.settings import brief, finite_number
 
 
 @dataclass(eq=False)
@@ -66,6 +66,8 @@ class Run:
     seconds: float = 0.0
     own_mask: AlphaMask | None = None
     mice: Sequence[tuple[AnotherMouse, Target]] = ()
+
+    __repr__ = brief
 
     @classmethod
     def plan(cls, inputs: RunInputs) -> Run:

@@ -157,11 +157,12 @@ def _require_other_kind_is_not_there(path: Path) -> None:
     """Say what a folder is that was taken for a run: a session, or the folder of several runs."""
     if (path / "data").is_dir() and (path / "meta").is_dir():
         raise RunError(f"{one_line(path)}: expected a run folder (.zarr), found a session")
-    if first := min((each.name for each in path.glob("*.zarr")), default=""):
-        raise RunError(
-            f"{one_line(path)}: expected a run folder (.zarr), found a folder of runs; choose one of them, "
-            f"e.g. {one_line(first)}"
-        )
+    for pattern, kind in (("*.zarr", "a folder of runs"), ("runs/*.zarr", "a folder of studies, which holds runs")):
+        if runs := sorted(str(each.relative_to(path)) for each in path.glob(pattern)):
+            raise RunError(
+                f"{one_line(path)}: expected one run, whose name ends in .zarr, found {kind}: {len(runs)} in it; give "
+                f"one of them, e.g. {one_line(path / runs[0])}"
+            )
 
 
 def _evened(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -26,6 +26,7 @@ from napari_vidrecon.reconstruction.run import Run
 from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.reconstruction.tracking import LiveActivity
 from napari_vidrecon.sessions.session import Trial
+from napari_vidrecon.settings import brief
 from napari_vidrecon.storage import user_path
 
 PUBLISH_HZ = 12.0
@@ -63,6 +64,8 @@ class Snapshot:
     seconds_left: float
     predicted_activity: np.ndarray | None = None
     response_correlation: float = float("nan")
+
+    __repr__ = brief
 
 
 class Mailbox:

@@ -22,6 +22,7 @@ from napari_vidrecon.sessions.repeats import clip_in
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session import Session, open_session
 from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.settings import brief
 
 LONGEST_NAME = 60
 NOT_SEEN = -0.1
@@ -62,6 +63,8 @@ class AnotherMouse:
     mask: AlphaMask
     screen: ScreenGeometry | None = None
     shown_on: ScreenGeometry | None = None
+
+    __repr__ = brief
 
     @property
     def same_screen(self) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.errors import ConfigError, one_line
-from napari_vidrecon.settings import finite_number, shown, whole_number
+from napari_vidrecon.settings import brief, finite_number, shown, whole_number
 
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
@@ -53,6 +53,8 @@ class NeuronSet:
     reason: str = "all neurons"
     details: dict[str, Any] = field(default_factory=dict)
     weights: np.ndarray | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         keep = _array(self.keep, "neurons")
@@ -235,6 +237,8 @@ class Target:
     activity: np.ndarray
     neurons: NeuronSet
     ablation: Ablation = "drop"
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if self.activity.ndim != 2 or len(self.neurons.keep) != self.activity.shape[0]:

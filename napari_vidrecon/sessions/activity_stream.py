@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from napari_vidrecon.errors import ConfigError, one_line, optional_module
-from napari_vidrecon.settings import finite_number
+from napari_vidrecon.settings import brief, finite_number
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session, Trial
@@ -69,6 +69,8 @@ class ActivityFrame:
     pupil_center: np.ndarray | None = None
     picture: np.ndarray | None = None
     stream: str = ""
+
+    __repr__ = brief
 
 
 class ActivitySource(Protocol):

@@ -16,7 +16,7 @@ from scipy.fft import dct
 
 from napari_vidrecon.errors import ConfigError, SessionError, one_line
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
-from napari_vidrecon.settings import finite_number, shown, whole_number
+from napari_vidrecon.settings import brief, finite_number, shown, whole_number
 
 FRAME_RATE_HZ = 30.0
 HIGHEST_FRAME_RATE_HZ = 10_000.0
@@ -129,6 +129,8 @@ class Trial:
     has_movie: bool = True
     colours: tuple[str, ...] = ()
     recorded_behavior: tuple[str, ...] | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         # Of plain values: they go into the run's folder, from where not every kind of number comes back.

@@ -225,3 +225,9 @@ def test_at_a_low_rate_there_is_grey_enough_for_a_window(
     assert maps.patches.shown == max(round(15 * rate_hz / 30), encoder.spec.windows.step)
     assert maps.responsive[:-1].any()
     assert np.isfinite(maps.on).all()
+
+
+def test_the_windows_that_are_taken_lie_as_far_apart_in_seconds_at_every_rate() -> None:
+    quick, published = MappingRecipe(), MappingRecipe.preset("published")
+    assert [quick.stride_at(rate_hz) for rate_hz in (3.0, 15.0, 30.0, 60.0)] == [1, 4, 7, 14]
+    assert {published.stride_at(rate_hz) for rate_hz in (3.0, 30.0, 60.0)} == {1}

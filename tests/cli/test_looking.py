@@ -261,3 +261,38 @@ def test_a_checkpoint_by_lightnings_name_is_an_encoder_too(vidrecon, golden_chec
     file = tmp_path / "last.ckpt"
     file.write_bytes(golden_checkpoints[0].read_bytes())
     assert vidrecon("info", file, "--json").json["kind"] == "encoder"
+
+
+def test_a_trial_with_too_little_activity_keeps_none_of_the_others_from_being_judged(
+    vidrecon, copy_of_small_session: Path, small_encoder_file: Path
+) -> None:
+    file = copy_of_small_session / "data" / "responses" / "0.npy"
+    responses = np.load(file)
+    responses[3:] = np.where(np.isnan(responses[3:]), np.nan, 0.0)
+    np.save(file, responses)
+    words = ["evidence", copy_of_small_session, "--encoder", small_encoder_file, "--mask", "none", "--controls", 19]
+    both = vidrecon(*words, "--trial", 0, "--trial", 1, "--device", "cpu", "--json")
+    assert both.code == 0
+    assert [told["trial"] for told in both.json["trials"]] == [1]
+    (left,) = both.json["left_out"]
+    assert left["trial"] == 0
+    assert "trial 0: expected at least 5 active neurons" in left["why"]
+    assert "take care: left out" in both.err
+    alone = vidrecon(*words, "--trial", 0, "--device", "cpu")
+    assert alone.code == 2
+    assert "expected at least 5 active neurons" in alone.err
+
+
+def test_a_folder_of_runs_or_without_anything_of_a_session_has_one_fault(
+    vidrecon, one_run: Path, tmp_path: Path
+) -> None:
+    for folder, found in ((one_run.parent, "found a folder of runs: 1 in it"), (tmp_path, "found a folder of studies")):
+        answer = vidrecon("info", folder)
+        assert answer.code == 2
+        assert found in answer.err
+        assert str(one_run) in answer.err
+        (fault,) = vidrecon("validate", folder, "--json").json["faults"]
+        assert "one run, whose name ends in .zarr" in fault["expected"]
+    (tmp_path / "empty").mkdir()
+    (fault,) = vidrecon("validate", tmp_path / "empty", "--json").json["faults"]
+    assert "session folder" in fault["expected"]

@@ -138,3 +138,17 @@ def test_the_denoiser_that_comes_along_is_what_the_usual_settings_make():
     told = Denoiser.load(SHIPPED).provenance
     assert (told["recipe"], told["films"]) == (DenoiserRecipe().model_dump(), "")
     assert SHIPPED.stat().st_size < 4e6
+
+
+def test_movies_of_another_rate_are_weighed_in_bands_of_the_same_seconds():
+    """Every frame shown twice, at twice the rate: what is missing is the same, and shown twice."""
+    denoiser = Denoiser.load(SHIPPED)
+    movie = torch.as_tensor(
+        np.random.default_rng(0).normal(120, 30, (64, 18, 16)).cumsum(0) / 8 % 200, dtype=torch.float32
+    )
+    usual = denoiser.missing(movie, None, 120.0, 60.0)
+    fast = denoiser.missing(movie.repeat_interleave(2, 0), None, 120.0, 60.0, 2 * denoiser.frame_rate_hz)
+    as_if_slow = denoiser.missing(movie.repeat_interleave(2, 0), None, 120.0, 60.0)
+    assert torch.equal(usual, denoiser.missing(movie, None, 120.0, 60.0, denoiser.frame_rate_hz))
+    away, before = ((each[::2] - usual).square().mean() for each in (fast, as_if_slow))
+    assert away < 0.5 * before

@@ -136,3 +136,10 @@ def test_what_the_brain_adds_takes_presentations_of_one_clip(ids, said, spontane
 def test_a_clip_that_is_too_short_is_named(trial, encoder, disc_mask):
     with pytest.raises(vr.ConfigError, match="trial 1: clip of 3 frames: expected at least"):
         vr.plan_run(trial.part(0, 3), [encoder], disc_mask, quick())
+
+
+@pytest.mark.parametrize(("rate_hz", "fewest"), [(15.0, 26), (30.0, 34), (60.0, 50)])
+def test_what_activity_is_shifted_by_lasts_as_long_at_every_rate(rate_hz, fewest, trial, encoder, disc_mask):
+    quiet = replace(trial, recorded_responses=np.zeros_like(trial.responses), frame_rate_hz=rate_hz)
+    with pytest.raises(vr.ConfigError, match=f"at least 5 active neurons to hold out and {fewest} measured frames"):
+        vr.evidence_of_a_movie(quiet, [encoder], disc_mask, quick())

@@ -25,6 +25,7 @@ from napari_vidrecon.sessions.stimuli.films import (
 )
 from napari_vidrecon.sessions.trial import ClipSource, Trial
 from napari_vidrecon.sessions.trial_files import LONGEST_CLIP_FRAMES
+from napari_vidrecon.settings import brief
 from napari_vidrecon.storage import file_hash, open_regular, read_array, reading
 from napari_vidrecon.storage.impostors import HEAD_BYTES, recognised
 
@@ -164,6 +165,8 @@ class GivenMovie:
     name: str
     pixels: np.ndarray
 
+    __repr__ = brief
+
     def video(self) -> np.ndarray:
         """(T, rows, columns) float32, 0..255."""
         return np.asarray(self.pixels, dtype=np.float32)
@@ -232,15 +235,30 @@ class MovieFile:
         if self.frames is not None and not 0 < self.frames <= LONGEST_CLIP_FRAMES:
             raise ConfigError(f"{self.path}: expected 1 to {LONGEST_CLIP_FRAMES} frames to show, found {self.frames}")
         shown: list[np.ndarray] = []
+        brightest = WHITE_LEVEL
         # Closed, not only left: a traceback that somebody keeps would keep ffmpeg waiting.
         with reading(self.path, expected="a movie"), contextlib.closing(self._frames()) as frames:
             for frame in itertools.islice(frames, self.frames):
                 if len(shown) == LONGEST_CLIP_FRAMES:
                     raise self._too_long()
-                shown.append(_resized(self._grey(frame), self.screen))
+                grey = self._grey(frame)
+                if frame.dtype.kind == "f":
+                    brightest = max(float(grey.max()), brightest if shown else 0.0)
+                shown.append(_resized(grey, self.screen))
         if not shown:
             raise StorageError(f"{self.path}: expected a movie (frames, height, width), found no frame")
+        if 0 < brightest <= 1:
+            raise StorageError(
+                f"{self.path}: expected grey levels from 0 to 255, found none above 1; multiply it by 255"
+            )
         return np.stack(shown)
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Rows and columns of its first frame, in the file; raises as `video`."""
+        with reading(self.path, expected="a movie"), contextlib.closing(self._frames()) as frames:
+            rows, columns = np.shape(next(frames, np.empty((0, 0))))[:2]
+        return rows, columns
 
     def _too_long(self) -> StorageError:
         return StorageError(f"{self.path}: expected at most {LONGEST_CLIP_FRAMES} frames, found more; cut the movie")
