@@ -14,13 +14,13 @@ import numpy as np
 from napari_vidrecon.analysis.excess import (
     FEWEST_NULLS,
     USUAL_Q,
-    USUAL_SIGMA,
     Added,
     Against,
     Presented,
     Procedure,
     beyond_chance,
     require_test,
+    smoothing_on,
 )
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.encoders.encoder import Encoder
@@ -183,7 +183,7 @@ def what_the_brain_adds(
     q: float = USUAL_Q,
     procedure: Procedure = "bh",
     against: Against = "encoder",
-    sigma: tuple[float, float, float] = USUAL_SIGMA,
+    sigma: tuple[float, float, float] | None = None,
     surrogates: int | None = None,
     on_clip: Callable[[Presented], None] | None = None,
     on_movie: Callable[[int, int], None] | None = None,
@@ -213,7 +213,8 @@ def what_the_brain_adds(
     against
         "encoder": beyond noise and faults of the encoder, as other clips show them; "noise": beyond noise alone.
     sigma
-        Smoothing (frames, pixels, pixels) before the test.
+        Smoothing (frames, pixels, pixels) before the test; None: 3 frames and 1.5 px of 36 x 64 pixels at 30 Hz, and as
+        long in seconds and as wide in degrees on other screens.
     surrogates
         Reconstructions a clip from expected activity with residuals of other times, to hold against besides other
         clips; None: 6 where there are too few other clips, else 0.
@@ -281,7 +282,7 @@ def what_the_brain_adds(
         q=q,
         procedure=procedure,
         against=against,
-        sigma=sigma,
+        sigma=smoothing_on(session.screen, session.frame_rate_hz) if sigma is None else sigma,
         skip_frames=min(config.track_skip_frames, int(MOST_SKIPPED * length)),
         nulls=nulls,
         colours=session.screen.planes,

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_vidrecon.sessions.screen import USUAL_SCREEN
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
+
 if TYPE_CHECKING:
     from napari_vidrecon.encoders.encoder import Encoder
     from napari_vidrecon.sessions.trial import Trial
@@ -177,9 +180,10 @@ def _as_mask(mask: ArrayLike, frame_shape: tuple[int, ...]) -> NDArray[np.bool_]
 
 
 BUMP_LEVELS, BUMP_REACH_PX, BUMP_REACH_FRAMES = 8.0, 1, 2
-"""A small square of so many grey levels, so many pixels and frames to each side: what one neuron can tell apart."""
-CONTEXT_FRAMES = 24
-"""Frames to each side that are predicted: more than a window of any encoder reaches back from the last bumped one."""
+"""A small square of so many grey levels, so many pixels (of 36 x 64) and frames (at 30 Hz) to each side: what a
+neuron can tell apart."""
+LEAST_CONTEXT_FRAMES, USUAL_SPAN_FRAMES = 24, 31
+"""Frames to each side that are predicted: more than a window of that span reaches back from the last bumped one."""
 LEAST_ACTIVITY = 1e-8
 
 
@@ -213,14 +217,22 @@ def pulls_on_pixel(
     """
     from napari_vidrecon.encoders.window_encoder import predict_clip
 
-    first = max(min(frame - CONTEXT_FRAMES, trial.frames - 2 * CONTEXT_FRAMES), 0)
-    span = slice(first, min(first + 2 * CONTEXT_FRAMES, trial.frames))
+    # At a higher rate a window spans more frames, and a shorter clip would be predicted by none.
+    longer = max(1.0, encoder.spec.windows.span / USUAL_SPAN_FRAMES)
+    context = round(LEAST_CONTEXT_FRAMES * longer)
+    first = max(min(frame - context, trial.frames - 2 * context), 0)
+    span = slice(first, min(first + 2 * context, trial.frames))
     part, wanted = trial.part(span.start, span.stop), target[:, span].astype(np.float64)
     row, column = pixel
+    rows = video.shape[1] // (len(trial.colours) or 1)
+    top = row // rows * rows
+    reach_px = max(1, round(BUMP_REACH_PX * rows / USUAL_SCREEN.rows))
+    reach = max(1, round(BUMP_REACH_FRAMES * trial.frame_rate_hz / FRAME_RATE_HZ))
     place = (
-        slice(max(frame - BUMP_REACH_FRAMES - first, 0), frame + BUMP_REACH_FRAMES + 1 - first),
-        slice(max(row - BUMP_REACH_PX, 0), row + BUMP_REACH_PX + 1),
-        slice(max(column - BUMP_REACH_PX, 0), column + BUMP_REACH_PX + 1),
+        slice(max(frame - reach - first, 0), frame + reach + 1 - first),
+        # Not over the seam to the next colour, which is another part of the screen.
+        slice(max(row - reach_px, top), min(row + reach_px + 1, top + rows)),
+        slice(max(column - reach_px, 0), column + reach_px + 1),
     )
 
     def loss(levels: float) -> np.ndarray:

@@ -20,13 +20,15 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter
 
 from napari_vidrecon.errors import ConfigError, number_of
+from napari_vidrecon.sessions.screen import ScreenGeometry
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
 from napari_vidrecon.settings import brief
 
 Against = Literal["encoder", "noise"]
 Procedure = Literal["bh", "by"]
 USUAL_Q = 0.1
 USUAL_SIGMA = (3.0, 1.5, 1.5)
-"""Frames and pixels: a scan of the microscope, and less than a receptive field."""
+"""Frames and pixels at 36 x 64 and 30 Hz: a scan of the microscope, and less than a receptive field."""
 FEWEST_NULLS = 3
 """Clips besides the one that is tested."""
 FEWEST_TO_FLIP, MOST_FLIPS = 5, 64
@@ -41,6 +43,13 @@ MOST_OF_PICTURE, SHOULDER, TAIL = 0.7, 0.9, 0.99
 DEGREES = np.array([5, 6, 8, 10, 14, 20, 28])
 """Of freedom; a few clips cannot tell whether a null is closer to the normal one."""
 TINY = 1e-12
+
+
+def smoothing_on(screen: ScreenGeometry, frame_rate_hz: float) -> tuple[float, float, float]:
+    """`USUAL_SIGMA` in frames and pixels of another screen and rate: as long in seconds, as wide in degrees."""
+    frames, *sides = USUAL_SIGMA
+    width, height = (side * screen.px_per_usual_px for side in sides)
+    return frames * frame_rate_hz / FRAME_RATE_HZ, width, height
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +225,7 @@ def beyond_chance(
         "encoder": beyond what other clips differ by at the same place, which is noise and faults of the encoder.
         "noise": beyond what the presentations of the clip differ by; faults of the encoder are coloured too.
     sigma
-        Smoothing (frames, pixels, pixels) before the test, within the mask.
+        Smoothing (frames, pixels, pixels) before the test, within the mask; `smoothing_on` a screen at a rate.
     skip_frames
         First frames that are not tested: they have little context.
     nulls

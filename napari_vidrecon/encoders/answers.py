@@ -86,7 +86,15 @@ def predicted(
     ------
     UnusableAnswer
         It holds NaN or infinity, or is not of N neurons and T frames.
+    EncoderError
+        The clip is shorter than what the encoder sees at once, of which it can say nothing.
     """
+    span = encoder.spec.windows.span
+    if len(video) < span:
+        raise EncoderError(
+            f"{clip}: expected at least {span} frames, as many as {encoder.spec.name} sees at once, found "
+            f"{len(video)}; choose a longer clip"
+        )
     try:
         activity = encoder.predict(video, behavior, pupil_center)
         check_size(encoder, activity, (encoder.spec.neurons, len(video)), "neurons x frames")

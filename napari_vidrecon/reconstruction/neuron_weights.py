@@ -104,6 +104,8 @@ def weighed_by_prediction(session: Session, encoder: Encoder, trial_ids: Sequenc
     squares, expected = np.zeros(session.n_neurons), np.zeros(session.n_neurons)
     for trial_id in ids:
         trial = session.trial(trial_id)
+        if trial.frames < encoder.spec.windows.span:
+            continue
         answer = predicted(encoder, trial.video, trial.behavior, trial.pupil_center, clip=trial.name)
         squares += ((trial.responses - answer) ** 2).sum(axis=1)
         expected += answer.sum(axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,9 @@ from scipy.ndimage import gaussian_filter
 import napari_vidrecon as vr
 from napari_vidrecon.analysis import brain_adds
 from napari_vidrecon.analysis.brain_adds import surrogate
-from napari_vidrecon.analysis.excess import Presented, beyond_chance, discoveries
+from napari_vidrecon.analysis.excess import USUAL_SIGMA, Presented, beyond_chance, discoveries, smoothing_on
 from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.sessions.screen import USUAL_SCREEN
 
 MASK = np.zeros((36, 64), bool)
 MASK[10:26, 20:44] = True
@@ -148,3 +150,10 @@ def test_a_clip_is_held_against_others_that_were_shown_as_often(monkeypatch: pyt
     assert own == [2, 0]
     assert others == [[5, 7], *shown[3:9]]
     assert brain_adds.clips_to_compare(session, [0], 32)[1:3] == [[3], [5]]
+
+
+def test_what_is_smoothed_before_the_test_lasts_as_long_and_is_as_wide_on_every_screen() -> None:
+    assert smoothing_on(USUAL_SCREEN, 30.0) == USUAL_SIGMA
+    finer = replace(USUAL_SCREEN, rows=72, cols=128)
+    assert smoothing_on(finer, 60.0) == pytest.approx((6.0, 3.0, 3.0), rel=0.02)
+    assert smoothing_on(USUAL_SCREEN, 8.0)[0] == pytest.approx(0.8)

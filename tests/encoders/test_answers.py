@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from napari_vidrecon.encoders.checkpoints import load_encoder
 from napari_vidrecon.encoders.conformance import check_encoder
 from napari_vidrecon.encoders.training.training_run import single_trial_correlation
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
-from napari_vidrecon.errors import ConfigError, EncoderError
+from napari_vidrecon.errors import ConfigError, EncoderError, SessionError
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.mask_fitting import MaskRecipe, fit_mask
 from napari_vidrecon.reconstruction.masks import AlphaMask
@@ -182,3 +183,35 @@ def test_an_input_that_an_encoder_cannot_answer_for_is_named(session, good, stre
     arrays[stream] = change(arrays[stream])
     with pytest.raises(EncoderError, match=f"({named}.*{stream}|{stream}.*{named}|{named}.*a video)"):
         good.predict(*arrays.values())
+
+
+def test_a_clip_shorter_than_an_encoder_sees_at_once_is_not_called_silent(session, good) -> None:
+    """As one of 40 frames is at 60 Hz, where the same seconds are 61 frames."""
+    clip = session.trial(1).part(0, 40)
+    streams = clip.video[:30], clip.behavior[:, :30], clip.pupil_center[:, :30]
+    with pytest.raises(EncoderError, match=r"trial 1: expected at least 31 frames, .* found 30; choose a longer clip"):
+        predicted(good, *streams, clip="trial 1")
+
+
+def test_trials_shorter_than_an_encoder_sees_at_once_count_neither_in_a_score_nor_in_weights(
+    session, good, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = type(session).trial
+    usual = single_trial_correlation(good, session, [0], every_window=True)
+    weights = weighed_by_prediction(session, good, [0, 2]).weights
+    span = good.spec.windows.span
+
+    def shortened(self, number: int):
+        trial = opened(self, number)
+        if number != 1:
+            return trial
+        cut = {
+            name: getattr(trial, name)[..., : span - 1] for name in ("behavior", "pupil_center", "recorded_responses")
+        }
+        return SimpleNamespace(frames=span - 1, video=trial.video[: span - 1], name=trial.name, **cut)
+
+    monkeypatch.setattr(type(session), "trial", shortened)
+    np.testing.assert_array_equal(single_trial_correlation(good, session, [0, 1], every_window=True), usual)
+    np.testing.assert_array_equal(weighed_by_prediction(session, good, [0, 1, 2]).weights, weights)
+    with pytest.raises(SessionError, match="of at least 31 frames, found none"):
+        single_trial_correlation(good, session, [1], every_window=True)

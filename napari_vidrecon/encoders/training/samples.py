@@ -105,7 +105,7 @@ class SessionSamples:
         if trial.video.shape[0] < self.windows.span:
             raise SessionError(
                 f"{self.session.path}: trial {trial_id} has {trial.video.shape[0]} frames, "
-                f"expected at least {self.windows.span}"
+                f"expected at least {self.windows.span}, which an encoder sees at once; give it the tier none"
             )
         compact = trial.video.astype(np.uint8)
         video = compact if np.array_equal(compact, trial.video) else trial.video

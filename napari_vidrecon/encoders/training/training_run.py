@@ -110,6 +110,9 @@ def single_trial_correlation(
     recorded, answered = [], []
     for trial_id in trial_ids:
         trial = session.trial(trial_id)
+        if trial.frames < encoder.spec.windows.span:
+            # Nothing is predicted of it: that would count as silence.
+            continue
         frames = np.arange(trial.video.shape[0])
         if every_window:
             activity = predicted(encoder, trial.video, trial.behavior, trial.pupil_center, clip=trial.name)
@@ -128,7 +131,10 @@ def single_trial_correlation(
         if on_trial is not None:
             on_trial()
     if not recorded:
-        raise SessionError(f"{session.path}: expected trials to score the encoder on, found none")
+        raise SessionError(
+            f"{session.path}: expected trials to score the encoder on, of at least {encoder.spec.windows.span} frames, "
+            "found none"
+        )
     # Thousands of neurons in an hour take gigabytes: some at a time.
     starts = range(0, session.n_neurons, NEURONS_AT_ONCE)
     return np.concatenate([_correlations(recorded, answered, slice(at, at + NEURONS_AT_ONCE)) for at in starts])

@@ -16,7 +16,15 @@ from matplotlib.figure import Figure
 
 from napari_vidrecon.analysis import statistics
 from napari_vidrecon.analysis.error_maps import LIMIT_PERCENTILE, overlay
-from napari_vidrecon.analysis.excess import FEWEST_NULLS, USUAL_Q, Added, Against, Presented, beyond_chance
+from napari_vidrecon.analysis.excess import (
+    FEWEST_NULLS,
+    USUAL_Q,
+    Added,
+    Against,
+    Presented,
+    beyond_chance,
+    smoothing_on,
+)
 from napari_vidrecon.analysis.postprocess import apply_mask
 from napari_vidrecon.errors import number_of
 from napari_vidrecon.figures.curves import ScatterPanel
@@ -176,7 +184,14 @@ def _of_mouse(plan: Plan, store: RunStore, mouse: Any, outcome: Outcome) -> list
         return []
     pixels = evaluation_mask(next(iter(shown)))
     presented = [_reconstructed(plan, store, clip, trials) for clip, trials in shown.items()]
-    added = beyond_chance(presented, pixels, against=against, colours=mouse.open_session().screen.planes)
+    session = mouse.open_session()
+    added = beyond_chance(
+        presented,
+        pixels,
+        against=against,
+        sigma=smoothing_on(session.screen, session.frame_rate_hz),
+        colours=session.screen.planes,
+    )
     found = []
     for (clip, trials), each, mine in zip(shown.items(), presented, added, strict=True):
         opened = [_specs(plan, clip, trial, "recorded")[0].open_trial(mouse.open_session()) for trial in trials]

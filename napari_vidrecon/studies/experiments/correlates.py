@@ -92,7 +92,7 @@ BEHAVIOUR_MEASURES = {
 ACCURACY, ACCURACY_LABEL = "mean_frame_correlation", "mean frame correlation r"
 FEWEST_FOR_NO_CORRELATION = 30
 """Clips below which "no significant correlation" says nothing: r = 0.5 would be missed about every fifth time."""
-LARGEST_LAG = 60
+LARGEST_LAG_S = 2.0
 LEAST_OVERLAP = 2 / 3
 PEAK_WITHIN_S = 0.1
 
@@ -202,7 +202,7 @@ def _measure(
 def _lags(plan: Plan, courses: Sequence[tuple[np.ndarray, np.ndarray]]) -> Iterator[dict[str, Any]]:
     """Cross-correlations: of each clip, and of its activity with the next clip's movie as a control."""
     shortest = min(len(activity) for activity, _ in courses)
-    largest = min(LARGEST_LAG, int((1 - LEAST_OVERLAP) * shortest))
+    largest = min(round(LARGEST_LAG_S * plan.frame_rate_hz), int((1 - LEAST_OVERLAP) * shortest))
     for place, (clip, (activity, movie)) in enumerate(zip(plan.many_clips, courses, strict=True)):
         other = courses[(place + 1) % len(courses)][1]
         frames = min(len(activity), len(other))
