@@ -22,7 +22,7 @@ from napari_vidrecon.cli.options import (
     parse_settings,
 )
 from napari_vidrecon.cli.report import Progress, StopRequest, number, tell
-from napari_vidrecon.errors import StorageError, number_of
+from napari_vidrecon.errors import SessionError, StorageError, number_of
 
 if TYPE_CHECKING:
     from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
@@ -146,6 +146,8 @@ def _size_in_words(
 
 
 SCORED_TIER = "oracle"
+GAZE = "gaze"
+"""Among the names of recorded behaviour."""
 
 
 def decoder(
@@ -251,6 +253,11 @@ def gaze(
     from napari_vidrecon.sessions.session import open_session
 
     recording = open_session(session)
+    if recording.recorded_behavior is not None and GAZE not in recording.recorded_behavior:
+        raise SessionError(
+            f"{recording.path}: expected a recorded {GAZE}, found none among the behaviour that config.json names; "
+            "without it there is no shift to find"
+        )
     chosen = None if trials == "train" else inputs.choose_trials(recording, [], trials)
     (bound,) = inputs.open_encoders([encoder], recording, mouse, device, force_mouse)
     with Progress("gaze", 0, "steps") as progress, StopRequest() as stop:

@@ -315,6 +315,7 @@ def _decoder(path: Path) -> tuple[str, dict[str, Any]]:
 def _array(path: Path) -> tuple[str, dict[str, Any]]:
     from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD, AlphaMask
     from napari_vidrecon.reconstruction.published import is_published, read_published
+    from napari_vidrecon.sessions.screen import USUAL_SCREEN
 
     if is_published(path):
         return _described_run(path, read_published(path))
@@ -324,6 +325,18 @@ def _array(path: Path) -> tuple[str, dict[str, Any]]:
     for name, threshold in (("training", TRAINING_THRESHOLD), ("evaluation", EVALUATION_THRESHOLD)):
         values[f"{name}_mask_pixels"] = int(mask.binary(threshold).sum())
         values[f"{name}_mask_diameter_deg"] = round(mask.diameter_deg(threshold), 1)
+    # A mask's file says of no screen: for a session of another one, `vidrecon mask` told the sizes.
+    rows, columns = mask.screen.shape
+    cut = (
+        f", cut out of {' x '.join(map(str, mask.alpha.shape))} as published"
+        if mask.alpha.shape != (rows, columns)
+        else ""
+    )
+    screen = USUAL_SCREEN
+    values["read_as"] = (
+        f"{rows} x {columns} pixels of grey levels{cut}, on {screen.width_cm:g} x {screen.height_cm:g} cm at "
+        f"{screen.distance_cm:g} cm"
+    )
     return f"{path.name}: transparency mask", values
 
 

@@ -5,6 +5,7 @@ Source: after Bauer et al. 2026, Fig. 4 C, D and its supplements, and Fig. 1-S3.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -180,6 +181,7 @@ LINE_COLOUR = "#808080"  # seen on white and on the dark end of the colours
 BAR_PLACE = (1.02, 0.0, 0.03, 1.0)  # beside the map and as high as it, in shares of its size
 COLUMN_INTERVALS, ROW_INTERVALS = 4, 2  # between labelled pixels; a narrow screen has half as many
 NARROW_PX = 32
+NARROW_LETTERS = 16
 NARROWEST_IN = 4.5  # room for the heading
 
 
@@ -350,8 +352,9 @@ def _draw_map(figure: Figure, axes: Axes, screen_map: ScreenMap, screen: ScreenG
         for line in mask_outline(mask):
             axes.plot(*line.T, color="black", linewidth=2.2, alpha=0.6)
             axes.plot(*line.T, color=OUTLINE_COLOUR, linewidth=1.2)
-    axes.set_title(screen_map.title, loc="left")
-    axes.set_xticks(_labelled_px(screen.cols, COLUMN_INTERVALS if screen.cols > NARROW_PX else ROW_INTERVALS))
+    narrow = screen.cols <= NARROW_PX
+    axes.set_title(textwrap.fill(screen_map.title, NARROW_LETTERS) if narrow else screen_map.title, loc="left")
+    axes.set_xticks(_labelled_px(screen.cols, ROW_INTERVALS if narrow else COLUMN_INTERVALS))
     axes.set_yticks(_labelled_px(screen.rows, ROW_INTERVALS))
     axes.set_xlim(-0.5, screen.cols - 0.5)
     axes.set_ylim(screen.rows - 0.5, -0.5)

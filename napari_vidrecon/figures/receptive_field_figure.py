@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from napari_vidrecon.figures.frame import MUTED, OUTLINE_COLOUR, box_in, figure_
 
 if TYPE_CHECKING:
     from napari_vidrecon.reconstruction.masks import AlphaMask
+    from napari_vidrecon.sessions.screen import ScreenGeometry
 
 EXAMPLES = 4
 LEAST_R_SQUARED = 0.9
@@ -25,6 +27,7 @@ COLUMNS = 4
 WIDTH_IN, ROW_IN, HEAD_IN = 13.0, 2.15, 0.75
 RING_STEP_DEG, LARGEST_RING_DEG = 10.0, 60.0
 TRAINING_THRESHOLD = 0.5
+NARROW_LETTERS = 16
 FIT_COLOUR = "#000000"
 
 
@@ -100,7 +103,8 @@ def _draw_population(figure: Figure, axes: np.ndarray, maps: ReceptiveFieldMaps,
         ("on + off; line: alpha ≥ 0.5" if mask is not None else "on + off", maps.population_sum, "viridis", (0.0, 1.0)),
     )
     for axis, (title, picture, colours, limits) in zip(axes, pictures, strict=True):
-        _draw_map(figure, axis, picture, title, cmap=colours, limits=limits or (0.0, float(max(on.max(), off.max()))))
+        highest = float(max(on.max(), off.max()))
+        _draw_map(figure, axis, maps.screen, picture, title, cmap=colours, limits=limits or (0.0, highest))
     if mask is not None:
         for line in mask_outline(mask.binary(TRAINING_THRESHOLD)):
             axes[3].plot(*line.T, color=OUTLINE_COLOUR, linewidth=1.4)
@@ -110,13 +114,15 @@ def _draw_centres(figure: Figure, axes: np.ndarray, maps: ReceptiveFieldMaps, ma
     for axis, polarity in zip(axes[:2], POLARITIES, strict=True):
         counts = maps.centre_counts(polarity)
         shown = np.where(counts > 0, counts, np.nan).astype(float)
-        _draw_map(figure, axis, shown, f"{polarity}: centres a pixel", cmap="viridis", limits=(0.0, counts.max() or 1))
+        limits = (0.0, counts.max() or 1)
+        _draw_map(figure, axis, maps.screen, shown, f"{polarity}: centres a pixel", cmap="viridis", limits=limits)
         _draw_rings(axis, maps)
     if mask is None:
         axes[2].set_axis_off()
     else:
         limits = (0.0, max(1.0, float(mask.screen.max())))
-        _draw_map(figure, axes[2], mask.screen, "mask, alpha; rings every 10°", cmap="viridis", limits=limits)
+        title = "mask, alpha; rings every 10°"
+        _draw_map(figure, axes[2], maps.screen, mask.screen, title, cmap="viridis", limits=limits)
         _draw_rings(axes[2], maps)
     diameters = maps.diameter_deg[maps.responsive & np.isfinite(maps.diameter_deg)]
     if len(diameters):
@@ -135,7 +141,7 @@ def _draw_neuron(figure: Figure, axes: np.ndarray, maps: ReceptiveFieldMaps, neu
         ("on − off", maps.difference(only)[0], "RdBu_r", (-1.0, 1.0)),
     )
     for axis, (title, picture, colours, limits) in zip(axes, pictures, strict=False):
-        _draw_map(figure, axis, picture, title, cmap=colours, limits=limits)
+        _draw_map(figure, axis, maps.screen, picture, title, cmap=colours, limits=limits)
     rows, columns = maps.fits.outline(neuron).T
     axes[2].plot(columns, rows, color=FIT_COLOUR, linewidth=1.2)
     axes[3].set_axis_off()
@@ -157,12 +163,24 @@ def _draw_neuron(figure: Figure, axes: np.ndarray, maps: ReceptiveFieldMaps, neu
 
 
 def _draw_map(
-    figure: Figure, axes: Axes, picture: np.ndarray, title: str, *, cmap: str, limits: tuple[float, float]
+    figure: Figure,
+    axes: Axes,
+    screen: ScreenGeometry,
+    picture: np.ndarray,
+    title: str,
+    *,
+    cmap: str,
+    limits: tuple[float, float],
 ) -> None:
     axes.imshow(picture, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
-    axes.set_title(title, loc="left")
+    # Beside a narrow picture stands the next one.
+    axes.set_title(textwrap.fill(title, NARROW_LETTERS) if screen.cols < screen.rows else title, loc="left")
     axes.set_xticks([])
-    axes.set_yticks([])
+    tops = screen.rows_a_colour * np.arange(len(screen.colours)) - 0.5
+    axes.set_yticks(tops + screen.rows_a_colour / 2, labels=screen.colours)
+    axes.tick_params(axis="y", length=0)
+    for top in tops[1:]:
+        axes.axhline(top, color=MUTED, linewidth=0.8)
     box_in(axes)
     bar: Any = figure.colorbar(ScalarMappable(Normalize(*limits), cmap), ax=axes, shrink=0.75, pad=0.02)
     bar.outline.set_visible(False)

@@ -18,6 +18,7 @@ from napari_vidrecon.reconstruction.gaze import COLUMNS, ROWS, Curves, Drift, sh
 from napari_vidrecon.reconstruction.gradients import likelihood_scale, sub_batch_gradients
 from napari_vidrecon.reconstruction.neuron_weights import noise_weights
 from napari_vidrecon.reconstruction.schedule import SubBatches
+from napari_vidrecon.sessions.screen import USUAL_SCREEN
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.trial import Trial
 from napari_vidrecon.settings import listed
@@ -25,7 +26,7 @@ from napari_vidrecon.settings import listed
 PUPIL_TRIALS, CHECKED_TRIALS, PUPIL_FRAMES = 24, 6, 150
 PUPIL_STEPS, PUPIL_RATE = 72, 0.2
 PUPIL_SD_PX = 2.0
-"""Of the shift that one deviation of the pupil is expected to tell; weak beside dozens of trials."""
+"""Of the shift that one deviation of the pupil is expected to tell, on 36 rows; weak beside dozens of trials."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,9 @@ def fit_gaze(
         )
     pupils = np.concatenate([usable[each].pupil_center for each in known], axis=1, dtype=np.float64)
     rest, sd = pupils.mean(axis=1), pupils.std(axis=1)
-    per_unit = np.divide(PUPIL_SD_PX, sd, out=np.zeros(2), where=sd > 0)
+    shown = usable[known[0]]
+    finer = shown.video.shape[1] / (len(shown.colours) or 1) / USUAL_SCREEN.rows
+    per_unit = np.divide(PUPIL_SD_PX * finer, sd, out=np.zeros(2), where=sd > 0)
     config = ReconstructionConfig.preset("fast", gaze="inferred", steps=PUPIL_STEPS)
     told = encoder, config, rest, per_unit
     weights: Curves = {}

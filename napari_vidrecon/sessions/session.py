@@ -240,7 +240,7 @@ class Session:
         streams = [stream for stream in STREAMS if stream not in unknown]
         files = {stream: self.file(stream, trial_id) for stream in streams}
         arrays = {stream: self._open(stream, trial_id) for stream in streams}
-        frames = self._length(trial_id, labelled=labelled)
+        frames = clip_length(arrays["responses" if labelled else "behavior"][0])
         for fault in trial_files.length_faults(arrays, files, frames):
             raise fault.error()
         clips = {}
@@ -342,7 +342,7 @@ class Session:
         return video
 
     def clip_frames(self, trial_id: int) -> int:
-        """Length of a clip as `trial` gives it, from one padded row: of its responses, or of its behaviour without any.
+        """Length of a clip, told by one padded row of its behaviour and, where it has any, one of its responses.
 
         Parameters
         ----------
@@ -357,13 +357,11 @@ class Session:
         Raises
         ------
         SessionError
-            No such trial, or the row cannot be read.
+            No such trial, or a row cannot be read.
         """
-        return self._length(self._known(trial_id), labelled=self._is_labelled(trial_id))
-
-    def _length(self, trial_id: int, *, labelled: bool) -> int:
         # Behaviour that was not recorded is a constant, and nobody pads a constant with NaN.
-        return clip_length(self._open("responses" if labelled else "behavior", trial_id)[0])
+        streams = ("behavior", "responses") if self._is_labelled(self._known(trial_id)) else ("behavior",)
+        return min(clip_length(self._open(stream, trial_id)[0]) for stream in streams)
 
     def clip_hash(self, trial_id: int) -> int:
         """Perceptual hash of a trial's video, whatever its padding; equal clips share it across sessions.

@@ -296,3 +296,19 @@ def test_a_folder_of_runs_or_without_anything_of_a_session_has_one_fault(
     (tmp_path / "empty").mkdir()
     (fault,) = vidrecon("validate", tmp_path / "empty", "--json").json["faults"]
     assert "session folder" in fault["expected"]
+
+
+def test_no_gaze_is_looked_for_where_none_was_recorded(
+    vidrecon, copy_of_small_session: Path, small_encoder_file: Path
+) -> None:
+    (copy_of_small_session / "config.json").write_text('{"behavior": ["running"]}')
+    answer = vidrecon("gaze", copy_of_small_session, "--encoder", small_encoder_file)
+    assert answer.code == 2
+    assert "expected a recorded gaze, found none" in answer.err
+
+
+def test_what_a_mask_is_read_as_is_said_with_its_sizes(vidrecon, mask_file: Path, tmp_path: Path) -> None:
+    assert "36 x 64 pixels of grey levels, on 56.5 x 31.8 cm" in vidrecon("info", mask_file, "--json").json["read_as"]
+    np.save(tmp_path / "square.npy", np.ones((64, 64), np.float32))
+    told = vidrecon("info", tmp_path / "square.npy", "--json").json["read_as"]
+    assert "36 x 64 pixels of grey levels, cut out of 64 x 64 as published" in told

@@ -18,6 +18,8 @@ from napari_vidrecon.studies.runs.run_spec import RunSpec, RunStore
 from napari_vidrecon.studies.study import Plan
 
 CROP_MARGIN_PX = 2
+LARGE_ANGLE_DEG = 99.5
+"""From here on two digits would be written as 1e+02."""
 TARGETS = {
     "self": "Targets are what the encoder that reconstructs predicts itself, as published; an encoder that agrees "
     "with itself says nothing of how well it agrees with a brain.",
@@ -216,7 +218,8 @@ def seconds(plan: Plan, frames: float) -> str:
 
 def degrees(plan: Plan, pixels: float) -> str:
     """A length in pixels as visual angle next to straight ahead, for labels."""
-    return f"{pixels * plan.degrees_per_pixel:.2g}°"
+    angle = pixels * plan.degrees_per_pixel
+    return f"{angle:.2g}°" if angle < LARGE_ANGLE_DEG else f"{angle:.0f}°"
 
 
 def matrix(table: object, rows: str, columns: str, value: str, *, order: Sequence[Sequence[float]]) -> np.ndarray:
