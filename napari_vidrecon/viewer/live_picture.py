@@ -395,6 +395,9 @@ class WidgetPictures:
             self._of.append(widget)
             self._held.append(PictureWindow())
             self._held[-1].setParent(main.windowHandle())
+        # A longer text has its room only once it was laid out.
+        for each in (widget, *widget.findChildren(QWidget)):
+            QCoreApplication.sendPostedEvents(each, QEvent.Type.LayoutRequest.value)
         window, at = self._held[self._of.index(widget)], QRect(widget.mapTo(main, QPoint(0, 0)), widget.size())
         window.show_picture(widget.grab().toImage(), QImage(), QRectF(at), at)
         window.paint()

@@ -352,8 +352,12 @@ def test_the_slider_and_the_status_are_seen_to_follow_while_the_window_rests_for
     assert len(composed) <= 1
     assert len({picture.tobytes() for picture in pictures}) > 10
     viewer.status = "frame 29, as a reader of it says"
-    told = levels_of(main.statusBar().grab().toImage())
-    qtbot.waitUntil(lambda: (on_screen(main, main.statusBar()) == told).all(), timeout=5000)
+
+    def is_seen() -> bool:
+        # What it says now: napari's own reader of the pointer may have the last word.
+        return bool((on_screen(main, main.statusBar()) == levels_of(main.statusBar().grab().toImage())).all())
+
+    qtbot.waitUntil(is_seen, timeout=5000)
     by_hand = on_screen(main, sliders)
     monkeypatch.setattr(played_pictures, "STILL_S", 0.1)
     qtbot.waitUntil(lambda: not scrubbing.active, timeout=10_000)
