@@ -260,7 +260,12 @@ def read_bytes(
 
 
 def read_text(
-    path: Path | str, *, most: int, expected: str = "a text file", error: type[VidreconError] = StorageError
+    path: Path | str,
+    *,
+    most: int,
+    expected: str = "a text file",
+    error: type[VidreconError] = StorageError,
+    otherwise: str | None = None,
 ) -> str:
     """The text of a regular file of at most `most` bytes, UTF-8 or UTF-16, without a mark; see `read_bytes`.
 
@@ -274,6 +279,8 @@ def read_text(
         What it should be, for the message.
     error
         Kind of error.
+    otherwise
+        Letters of text that is neither, as "cp1252"; None refuses it.
 
     Returns
     -------
@@ -293,7 +300,10 @@ def read_text(
     try:
         return decoded(content)
     except UnicodeDecodeError:
-        raise error(f"{path}: expected {expected} in UTF-8, found other bytes") from None
+        if otherwise is not None and b"\0" not in content:
+            with contextlib.suppress(UnicodeDecodeError):
+                return content.decode(otherwise)
+        raise error(f"{path}: expected {expected} in UTF-8, found other bytes; save it as UTF-8") from None
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -43,10 +43,13 @@ from napari_vidrecon.storage import archive_names, check_inside, read_archive, r
 from napari_vidrecon.storage.impostors import is_companion
 from napari_vidrecon.storage.plain_arrays import read_dictionary, split_archive, split_dictionary
 
+DATES_AS_TEXT = "write dates as 2026-11-29T10:00:00.000+01:00, times of the day as seconds"
 MOST_CLIPS = 100_000
 PICTURE_AXES = 2
 LONGEST_NAME = 1000
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+SPARSE_PARTS = {"format", "shape", "data"}
+"""Of what `scipy.sparse.save_npz` writes."""
 PACKED_SUFFIXES = (".mat", ".npz", ".h5", ".hdf5")
 """Files of several arrays, which are named as "FILE:NAME"."""
 FRAME_READERS: dict[str, Callable[[Path], Generator[np.ndarray, None, None]]] = {
@@ -113,7 +116,13 @@ def _stored_movies(file: Path, inside: str) -> list[Any]:
 
 
 def _of_archive(file: Path, inside: str, likely: str) -> np.ndarray:
-    name = the_array(file, archive_names(file), inside, likely)
+    names = archive_names(file)
+    if not inside and set(names) >= SPARSE_PARTS:
+        raise StorageError(
+            f"{file}: expected an array of numbers or text in it, found a sparse matrix of SciPy's; save it whole: "
+            "numpy.save(name, scipy.sparse.load_npz(file).toarray())"
+        )
+    name = the_array(file, names, inside, likely)
     return read_archive(file, only=(name,))[name]
 
 
@@ -285,7 +294,8 @@ def recorded_file(folder: Path, name: str) -> Path:
         It lies outside the folder, or the name is none.
     """
     if not name or len(name) > LONGEST_NAME or not name.isprintable() or Path(name).is_absolute():
-        raise StorageError(f"{folder}: expected the name of a file in it, found {one_line(repr(name), 100)}")
+        remedy = "; give its path from there on" if Path(name).is_absolute() else ""
+        raise StorageError(f"{folder}: expected the name of a file in it, found {one_line(repr(name), 100)}{remedy}")
     place = folder / name
     check_inside(folder, place)
     return place
@@ -443,7 +453,12 @@ def recorded_numbers(folder: Path, name: str, expected: str = "numbers", *, memo
     """
     values = recorded_array(folder, name, memory_map=memory_map)
     if values.dtype.kind not in "fiu":
-        raise SessionError(f"{folder / name}: expected {expected}, found {values.dtype} of shape {values.shape}")
+        words = values.dtype.kind == "U" and values.size
+        told = f", {one_line(repr(str(values.flat[0])), 60)} first" if words else ""
+        dates = f"; {DATES_AS_TEXT}" if told and any(mark in str(values.flat[0]) for mark in ":/") else ""
+        raise SessionError(
+            f"{folder / name}: expected {expected}, found {values.dtype} of shape {values.shape}{told}{dates}"
+        )
     return values
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError, one_line
+from napari_vidrecon.errors import SessionError, number_of, one_line
 from napari_vidrecon.sessions.importing.array_folder import (
     movies_at,
     recorded_array,
@@ -34,6 +35,7 @@ from napari_vidrecon.sessions.importing.trials import presentations_from_stream,
 MOST_FRAMES_SHOWN = 10_000_000
 MOST_ASTRAY = 10
 """So many pulses of a screen's light may have been missed, or be of something else."""
+MANY_TIMES_AS_MANY = 20
 OWN_RATE = 0.02
 """A rate that is said may differ by this share from a film's own."""
 
@@ -230,8 +232,8 @@ class ArrayStimulus:
         places: dict[str, set[int]] = {}
         for place, movie in enumerate(movies):
             for name in (Path(movie.name).name, Path(movie.name).stem):
-                places.setdefault(name.lower(), set()).add(place)
-        wanted = [re.split(r"[/\\]", word.strip())[-1].lower() for word in words]
+                places.setdefault(_one_spelling(name), set()).add(place)
+        wanted = [_one_spelling(re.split(r"[/\\]", word.strip())[-1]) for word in words]
         # A log may name the film that these frames were saved from.
         wanted = [name if name in places else name.rpartition(".")[0] or name for name in wanted]
         for word, name in zip(words, wanted, strict=True):
@@ -239,6 +241,7 @@ class ArrayStimulus:
                 known = one_line(", ".join(Path(movie.name).name for movie in movies), 200)
                 raise SessionError(
                     f"{source}: expected names of the movies ({known}), found {one_line(repr(str(word)), 100)}; "
+                    f"{_no_such_movie([each for each in wanted if each not in places])}"
                     "name each by its file, or by its place from 0"
                 )
         self.report.add("read", "stimulus", "the order of the movies, by the names of their files")
@@ -311,6 +314,8 @@ def _other_times(found: int, lengths: list[int]) -> str:
         return f"that is {multiple}: of several flips of the screen a frame, give the first; "
     if multiple:
         return f"that is {multiple}: of a light that flips with each frame, give both edges; "
+    if found > MANY_TIMES_AS_MANY * frames:
+        return "is it the trace of a photodiode? give the times of its flips; "
     if more == len(lengths):
         return "that is one more a presentation: leave out when the last frame of each went; "
     if 0 < abs(more) <= MOST_ASTRAY:
@@ -345,6 +350,19 @@ def _frames_for_movies(movies: list[StimulusMovie], highest: int) -> str:
         f"{Path(movies[0].name).name} is one movie of {len(movies[0])} frames: if these are stills, shown "
         "in any order with grey between, say how long each stayed (--stills 0.5; stills_s below [stimulus]); else "
     )
+
+
+def _one_spelling(name: str) -> str:
+    """A name of a file as logs and disks have it: either case, and letters with their marks as one or as two signs."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).lower())
+
+
+def _no_such_movie(missing: list[str]) -> str:
+    """A remedy where a log names movies that are not there."""
+    if not missing:
+        return ""
+    told = f"{number_of(len(missing), 'row')} of {number_of(len(set(missing)), 'movie')} without a file"
+    return f"{told}: add it, or leave its name empty in the table to leave out what showed it; else "
 
 
 def _own_times(movie: StimulusMovie) -> bool:

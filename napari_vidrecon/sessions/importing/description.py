@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,6 +19,8 @@ from napari_vidrecon.storage import check_inside, parse_json, read_text
 from napari_vidrecon.storage.impostors import is_companion
 
 DESCRIPTION_FILES = ("recording.toml", "recording.json")
+MISNAMED = (*DESCRIPTION_FILES, *(f"{name}.txt" for name in DESCRIPTION_FILES), "recording.yaml", "recording.yml")
+"""In any case: what a person means to be read, and what would be passed over in silence."""
 LARGEST_DESCRIPTION_BYTES = 1 << 16
 MOST_POINTS_A_LINE = 50
 MOST_BRACKETS = 500
@@ -221,6 +225,7 @@ def read_description(folder: Path, activity_file: str = "activity.npy") -> tuple
                 told = description.activity.model_copy(update={"file": activity_file})
                 description = description.model_copy(update={"activity": told})
             return description, name
+    _require_its_name(folder)
     return _checked(_by_name(folder, activity_file), str(folder)), "the names of the files"
 
 
@@ -231,7 +236,8 @@ def _parsed(file: Path) -> dict[str, Any]:
     try:
         found = _toml(text) if kind == "TOML" else parse_json(text)
     except (ValueError, RecursionError) as error:
-        raise SessionError(f"{file}: expected {kind}, found text that is none ({one_line(error)})") from None
+        remedy = "; write folders with / in place of \\" if kind == "TOML" and "\\" in text else ""
+        raise SessionError(f"{file}: expected {kind}, found text that is none ({one_line(error)}){remedy}") from None
     if not isinstance(found, dict):
         raise SessionError(f"{file}: expected names with values, found {type(found).__name__}")
     return found
@@ -249,13 +255,41 @@ def _checked(values: dict[str, Any], source: str) -> Description:
     try:
         return Description.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A name that is spelled otherwise leaves another one missing.
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         name = one_line(".".join(str(part) for part in first["loc"]) or "description", 100)
+        if first["type"] == "extra_forbidden":
+            raise SessionError(
+                f"{source}: expected a description of the recording, found a fault at {name}: "
+                f"{_other_names(first['loc'])}"
+            ) from None
         found = "" if first["type"] == "missing" else f", found {one_line(repr(first['input']), 100)}"
         raise SessionError(
             f"{source}: expected a description of the recording, found a fault at {name}: "
             f"{first['msg'][0].lower()}{first['msg'][1:]}{found}; docs/import.md lists what it may hold"
         ) from None
+
+
+def _other_names(place: tuple[int | str, ...]) -> str:
+    """What may stand where a description has a name that is none, and which of these is meant."""
+    part: type[BaseModel] = Description
+    for step in place[:-1]:
+        kinds = (part.model_fields[str(step)].annotation,)
+        part = next(each for each in (*kinds, *get_args(kinds[0])) if inspect.isclass(each) and issubclass(each, _Part))
+    known, found = list(part.model_fields), str(place[-1])
+    near = difflib.get_close_matches(found.lower(), known, 1)
+    meant = f"; is {near[0]} meant?" if near else ""
+    return f"there is no such name{meant or '; take it out'} (known are {', '.join(known)})"
+
+
+def _require_its_name(folder: Path) -> None:
+    """Refuse a description that would be passed over for how its name is written; raises `SessionError`."""
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if file.name.lower() in MISNAMED and not is_companion(file):
+            raise SessionError(
+                f"{file}: expected a description called {' or '.join(DESCRIPTION_FILES)}, found {file.name}, which "
+                "nothing reads; call it so, or move it elsewhere"
+            )
 
 
 def _by_name(folder: Path, activity_file: str) -> dict[str, Any]:
@@ -268,6 +302,8 @@ def _by_name(folder: Path, activity_file: str) -> dict[str, Any]:
 
     films = (".npy", *PACKED_SUFFIXES, ".tif", ".tiff", ".mp4", ".avi", ".mov", ".mkv", "")
     stimulus = there("stimulus", *films)
+    if stimulus is None and (folder / "data" / "videos").is_dir():
+        raise SessionError(f"{folder}: expected raw arrays, found a session: it is imported already; open it as it is")
     if stimulus is None:
         other = sorted(one_line(file.name, 50) for file in folder.glob("stimulus.*")) if folder.is_dir() else []
         raise SessionError(

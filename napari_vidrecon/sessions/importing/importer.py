@@ -25,7 +25,7 @@ from napari_vidrecon.sessions.importing.recording import ImportReport, Recording
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.resampling import ScreenFit, on_video_clock
 from napari_vidrecon.sessions.importing.spikes import UNIT_NOTE, Spikes
-from napari_vidrecon.sessions.importing.stimuli import FilmPixels
+from napari_vidrecon.sessions.importing.stimuli import FilmPixels, StimulusMovie
 from napari_vidrecon.sessions.importing.tiers import (
     TRAINING_TIER,
     VALIDATION_TIER,
@@ -58,6 +58,9 @@ SQUARE_WITHIN = 0.1
 """Pixels that are higher or wider by this share are no longer square."""
 TALL = 1.1
 """No screen before a mouse is so many times as high as wide: rows and columns may have changed places."""
+
+USUAL_PROPORTIONS, SAME_PROPORTIONS = (9 / 16, 10 / 16, 3 / 4), 0.01
+"""Of screens: rows over columns."""
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -285,7 +288,8 @@ def _tiers(
     if settings.within_movie:
         text = "parts of one movie may be both trained on and held out (--within-movie): scores may be too good"
         recording.report.add("warning", "trials", text)
-    return chosen_tiers(groups, hashes, settings.test_share, settings.validation_share, recording.report)
+    shares = settings.test_share, settings.validation_share
+    return chosen_tiers(groups, hashes, *shares, recording.report, within_movie=settings.within_movie)
 
 
 def _require_bright(brightest: float, recording: Recording) -> None:
@@ -326,6 +330,12 @@ def _note_resampling(recording: Recording, cuts: list[TrialCut], settings: Impor
         if height > TALL * width and not same and settings.axes is None:
             text = f"{height} x {width} pixels are taller than wide: if they are stored (frame, x, y), give --axes twh"
             report.add("warning", "stimulus", text)
+        if settings.axes is None and _frames_last(shown, (rows, screen.cols)):
+            text = (
+                f"{len(shown)} frames of {height} x {width} pixels: if these are {width} frames of {len(shown)} x "
+                f"{height} pixels, say so (--axes nhwt, or hwt where it is one clip)"
+            )
+            report.add("warning", "stimulus", text)
         if (height, width) != (rows, screen.cols):
             fit = "same proportions" if same else {"pad": "padded with mid grey", "crop": "cropped"}.get(settings.fit)
             text = f"{height} x {width} pixels averaged over area to {rows} x {screen.cols}, {fit or 'stretched'}"
@@ -339,6 +349,19 @@ def _note_resampling(recording: Recording, cuts: list[TrialCut], settings: Impor
             report.add("resampled", "stimulus", text)
     if report.mentions("resampled", "stimulus"):
         report.add("resampled", "stimulus", "grey levels rounded to whole ones")
+
+
+def _frames_last(movie: StimulusMovie, screen_px: tuple[int, int]) -> bool:
+    """Whether an array's frames and rows have the proportions of a screen, and its rows and columns have not."""
+    if movie.coloured or not isinstance(movie.pixels, np.ndarray):
+        return False
+    usual = *USUAL_PROPORTIONS, screen_px[0] / screen_px[1]
+    height, width = movie.size_px
+    like = [
+        any(abs(ratio / each - 1) < SAME_PROPORTIONS for each in usual)
+        for ratio in (len(movie) / height, height / width)
+    ]
+    return like == [True, False]
 
 
 def _note_totals(recording: Recording, cuts: list[TrialCut], tiers: list[str]) -> None:

@@ -90,6 +90,8 @@ LATEST_S = 1e11
 """Clocks may count from 1970, in seconds."""
 REGULAR = 1.5
 """A step of a clock longer than this many median steps is a gap: a sample is missing."""
+FEWEST_OF_A_TRACE, TRACE_SHARE = 100, 0.25
+"""Where more of the steps do not ascend, it is something that was recorded, and no list of times."""
 LONGEST_BRIDGED_S = 1.0
 """Gaps of behaviour up to this long, as of a blink, are interpolated."""
 
@@ -174,6 +176,23 @@ class Signal:
         """
         return None
 
+    def between(self, start_s: float, stop_s: float) -> slice:
+        """The samples that tell of a time: those within it, and one on either side; at least two.
+
+        Parameters
+        ----------
+        start_s, stop_s
+            Begin and end, s.
+
+        Returns
+        -------
+        slice
+            Along the samples.
+        """
+        first, last = np.searchsorted(self.times, [start_s, stop_s])
+        start = max(min(int(first) - 1, self.times.size - 2), 0)
+        return slice(start, min(max(int(last) + 1, start + 2), self.times.size))
+
     def gaps_s(self, longest_s: float = 0.0) -> np.ndarray:
         """Where samples are missing in its clock.
 
@@ -225,6 +244,12 @@ class Presentation:
     def period_s(self) -> float:
         """Median time that a frame was shown, s."""
         return float(np.median(np.diff(self.times)))
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames shown a second while they followed each other: no median, as clocks that count milliseconds tell."""
+        steps = np.diff(self.times)
+        return 1.0 / float(steps[steps <= REGULAR * self.period_s].mean())
 
     @property
     def stays(self) -> np.ndarray:
@@ -357,6 +382,8 @@ def require_ascending(times: np.ndarray, source: str) -> None:
 
 def _why_back(steps: np.ndarray, first: int) -> str:
     """What a clock that does not ascend may be, and what to do."""
+    if steps.size >= FEWEST_OF_A_TRACE and (steps <= 0).mean() > TRACE_SHARE:
+        return "values that go up and down are no times: of a trace, as a photodiode's, give the times of its flips"
     if (steps <= 0).sum() == 1 and -steps[first] > steps[:first].sum() / 2:
         return "if the clock began anew, add the time that had gone to all that follows"
     return "sort or mend the clock"

@@ -199,10 +199,9 @@ def on_video_clock(signal: Signal, edges_s: np.ndarray) -> np.ndarray:
 
 def _sampled(signal: Signal, edges_s: np.ndarray, channels: np.ndarray | slice = slice(None)) -> np.ndarray:
     """Some channels of a signal at the frames; of hours with thousands of channels only what is needed is copied."""
-    margin = 2.0 * signal.period_s + float(np.diff(edges_s).max())
-    start, stop = np.searchsorted(signal.times, [edges_s[0] - margin, edges_s[-1] + margin])
-    start, stop = max(int(start) - 1, 0), min(int(stop) + 1, signal.times.size)
-    times, values = signal.times[start:stop], signal.values[channels, start:stop].astype(np.float64)
+    # No more than that: a mean over time must not take in what is missing before the trial.
+    some = signal.between(float(edges_s[0]), float(edges_s[-1]))
+    times, values = signal.times[some], signal.values[channels, some].astype(np.float64)
     if signal.period_s < float(np.median(np.diff(edges_s))) / FAST:
         return _averages(times, values, edges_s).astype(np.float32)
     return _interpolated(times, values, (edges_s[:-1] + edges_s[1:]) / 2).astype(np.float32)

@@ -20,7 +20,10 @@ LARGEST_ROOM_BYTES, ROW_BYTES, CELL_BYTES = 900_000_000, 96, 64
 LARGEST_WORDS = 50_000_000
 """Letters of a column of words, each of which takes as much room as the longest."""
 LONGEST_LIST = 300
-NAMED = re.compile(r"(.+\.(?:csv|tsv|txt))(?::([^/]+))?", re.IGNORECASE)
+NAMED = re.compile(r"(.+?\.(?:csv|tsv|txt))(?::(.+))?", re.IGNORECASE)
+"""Names of columns may hold what names of files may not, as "speed (cm/s)"."""
+WINDOWS_LETTERS = "cp1252"
+"""How programs in western Europe and America write text that is not UTF-8."""
 TRACKING_ROWS = ("scorer", "individuals", "bodyparts", "coords")
 """What the rows of names begin with that DeepLabCut writes."""
 UNLIKELY = 0.6
@@ -63,7 +66,7 @@ class TextTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        text = read_text(path, most=LARGEST_TABLE_BYTES, expected="a table")
+        text = read_text(path, most=LARGEST_TABLE_BYTES, expected="a table", otherwise=WINDOWS_LETTERS)
         lines = _lines(text)
         first, told = _after_comments(lines)
         top = [first, *itertools.islice(lines, 1)]

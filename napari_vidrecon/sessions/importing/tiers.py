@@ -99,12 +99,20 @@ def movies_in_several_folds(groups: np.ndarray, hashes: Sequence[int]) -> int:
     return sum(len(its) > 1 for its in folds.values())
 
 
+FEWEST_TO_VALIDATE = 2
+"""Trials that fitting a mask takes."""
 FEW_MOVIES = 3
 """With fewer different movies than this an encoder learns those and nothing of others."""
 
 
 def chosen_tiers(
-    groups: np.ndarray, hashes: Sequence[int], test_share: float, validation_share: float, report: ImportReport
+    groups: np.ndarray,
+    hashes: Sequence[int],
+    test_share: float,
+    validation_share: float,
+    report: ImportReport,
+    *,
+    within_movie: bool = False,
 ) -> list[str]:
     """A tier for each trial, by whole groups; movies shown most often are held out first.
 
@@ -116,6 +124,8 @@ def chosen_tiers(
         Share of the trials to hold out.
     report
         Takes notes.
+    within_movie
+        Parts of one movie are groups of their own.
 
     Returns
     -------
@@ -130,10 +140,12 @@ def chosen_tiers(
     sizes = Counter(groups.tolist())
     tiers_wanted = 2 if test_share == 0 else 3
     if len(sizes) < tiers_wanted:
+        parts = "hold out parts of the same movie (--within-movie)"
+        if within_movie:
+            parts = "cut it into more parts (--trial-frames); an encoder learns from many different pictures"
         raise SessionError(
             f"trials: expected at least {tiers_wanted} different movies, so that some can be held out, "
-            f"found {len(sizes)}; if one stack holds several, store it as (clips, frames, rows, columns); "
-            "or hold out parts of the same movie (--within-movie)"
+            f"found {len(sizes)}; if one stack holds several, store it as (clips, frames, rows, columns); or {parts}"
         )
     # By hash, not by time: neither the order of showing nor chance decides, and an import can be repeated.
     by_hash = {group: min(hash_ for hash_, its in zip(hashes, groups, strict=True) if its == group) for group in sizes}
@@ -143,7 +155,8 @@ def chosen_tiers(
     tier_of = dict.fromkeys(sizes, TRAINING_TIER)
     waiting = list(order)
     for left, (tier, share) in enumerate(shares.items()):
-        taken, wanted = 0, max(1, round(share * len(groups))) if share else 0
+        fewest = FEWEST_TO_VALIDATE if tier == VALIDATION_TIER else 1
+        taken, wanted = 0, max(fewest, round(share * len(groups))) if share else 0
         # The tiers that are still to be filled, training among them, need a movie each.
         while taken < wanted and len(waiting) > len(shares) - left:
             group = next((each for each in waiting if sizes[each] <= wanted - taken), None)

@@ -27,7 +27,7 @@ from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
 MOST_TRIALS = 50_000
 LONGEST_PRESENTATION_S = 12.0 * 3600
 SAME_RATE = 0.01
-"""Movies within this share of the video clock's rate are taken frame by frame."""
+"""Movies within this share of the video clock's rate, or of a whole multiple of it, are taken frame by frame."""
 MASK_FRAMES = 82
 """Fitting a mask takes clips of this length at 30 Hz; shorter ones are left out where there are enough longer ones."""
 LONGEST_PROPOSED, WORTH_SAYING, SHARE_OF_A_FRAME = 2, 0.02, 0.1
@@ -233,10 +233,11 @@ def cut_trials(recording: Recording, trial_frames: int, rate_hz: float = FRAME_R
     report = recording.report
     require_one_unit(recording)
     stays = _varying_stays(recording, rate_hz)
+    rates_hz = _steady_rates(recording, rate_hz, stays)
     cuts = [
         cut
         for index in range(len(recording.presentations))
-        for cut in _cut(recording, index, trial_frames, rate_hz, stays.get(index))
+        for cut in _cut(recording, index, trial_frames, rate_hz, stays.get(index), rates_hz.get(index, 0.0))
     ]
     if len(cuts) > MOST_TRIALS:
         raise SessionError(
@@ -249,7 +250,7 @@ def cut_trials(recording: Recording, trial_frames: int, rate_hz: float = FRAME_R
     usable = [cut for cut in inside if not _without_activity(recording, cut)]
     if len(usable) < len(inside):
         report.add("dropped", "trials", f"{len(inside) - len(usable)} in which all neurons are NaN at once")
-    require_enough(recording, len(usable))
+    require_enough(recording, len(usable), rate_hz)
     return _long_enough(recording, usable, round(MASK_FRAMES * rate_hz / FRAME_RATE_HZ), trial_frames, rate_hz)
 
 
@@ -287,14 +288,24 @@ def _long_enough(
     return long
 
 
-def require_enough(recording: Recording, trials: int) -> None:
-    """Refuse a recording of too few trials; raises `SessionError`."""
+def require_enough(recording: Recording, trials: int, rate_hz: float = FRAME_RATE_HZ) -> None:
+    """Refuse a recording of too few trials at a rate of frames; raises `SessionError`."""
     if trials < MINIMUM_TRIALS:
         raise SessionError(
             f"{recording.name}: expected at least {MINIMUM_TRIALS} trials to train and to test with, "
             f"found {trials} of at least {MINIMUM_FRAMES} frames{_why_fewer(recording)}; {turned(recording)}"
-            "record more, or cut shorter trials (--trial-frames)"
+            f"{_more_trials(recording, rate_hz)}"
         )
+
+
+def _more_trials(recording: Recording, rate_hz: float) -> str:
+    """A remedy for too few trials: clips that are too short are not cut shorter."""
+    spans_s = [float(shown.edges_s[-1] - shown.times[0]) for shown in recording.presentations]
+    if not spans_s or np.median(spans_s) * rate_hz >= MINIMUM_FRAMES:
+        return "record more, or cut shorter trials (--trial-frames)"
+    enough = MINIMUM_FRAMES / float(np.median(spans_s))
+    text = "where clips followed each other without a pause, give them as one movie with the times of all its frames"
+    return f"clips of {np.median(spans_s):.3g} s are that long at {np.ceil(enough - 1e-6):g} Hz (--rate); {text}"
 
 
 def _why_fewer(recording: Recording) -> str:
@@ -339,18 +350,57 @@ def _varies(shown: Presentation) -> bool:
     return other > VARYING_SHARE * steps.size or bent_s > VARYING_SHARE * steps.size * period_s
 
 
+def _steady_rates(recording: Recording, clock_hz: float, stays: dict[int, np.ndarray]) -> dict[int, float]:
+    """{presentation: frames shown a second} where these followed each other steadily; showings of a movie agree.
+
+    Parameters
+    ----------
+    recording
+        Its report takes a note for each rate that is not that of the video clock.
+    clock_hz
+        Frames a second of the video clock.
+    stays
+        Presentations whose frames stayed for different times.
+
+    Returns
+    -------
+    dict[int, float]
+        Those near a whole multiple, or fraction, of the video clock's rate are at it.
+    """
+    found: dict[int, float] = {}
+    first: dict[tuple[int, int], float] = {}
+    for index, shown in enumerate(recording.presentations):
+        if index in stays:
+            continue
+        own_hz = shown.rate_hz
+        whole = max(round(max(own_hz, clock_hz) / min(own_hz, clock_hz)), 1)
+        near_hz = clock_hz * whole if own_hz > clock_hz else clock_hz / whole
+        if abs(own_hz / near_hz - 1.0) < SAME_RATE:
+            found[index] = near_hz
+        else:
+            # Showings of one film differ by what the clock jitters; that makes no other clip of it.
+            known_hz = first.setdefault((shown.movie, len(shown.frames)), own_hz)
+            found[index] = known_hz if abs(own_hz / known_hz - 1.0) < SAME_RATE else own_hz
+    for above, how in ((True, "averaged over time"), (False, "each frame held as long as it was shown")):
+        others = [each for each in found.values() if each != clock_hz and (each > clock_hz) == above]
+        if others:
+            low, high = (f"{each:.4g}" for each in (min(others), max(others)))
+            text = f"movies at {low if low == high else f'{low} to {high}'} Hz to {clock_hz:g} Hz, {how}"
+            recording.report.add("resampled", "stimulus", text)
+    return found
+
+
 def _cut(
-    recording: Recording, index: int, trial_frames: int, clock_hz: float, stays_s: np.ndarray | None
+    recording: Recording,
+    index: int,
+    trial_frames: int,
+    clock_hz: float,
+    stays_s: np.ndarray | None,
+    rate_hz: float,
 ) -> list[TrialCut]:
     shown, report = recording.presentations[index], recording.report
-    count, rate_hz = len(shown.frames), 1.0 / shown.period_s
-    per_frame = rate_hz / clock_hz
+    count, per_frame = len(shown.frames), rate_hz / clock_hz
     gone_s = None if stays_s is None else np.append(0.0, np.cumsum(stays_s))
-    if abs(per_frame - 1.0) < SAME_RATE:
-        per_frame = 1.0
-    elif gone_s is None:
-        how = "averaged over time" if per_frame > 1 else "each frame held as long as it was shown"
-        report.add("resampled", "stimulus", f"movies at {rate_hz:.4g} Hz to {clock_hz:g} Hz, {how}")
     total = int((count / per_frame if gone_s is None else gone_s[-1] * clock_hz) + 1e-6)
     if total > LONGEST_PRESENTATION_S * clock_hz:
         raise SessionError(
@@ -447,6 +497,8 @@ def _without_activity(recording: Recording, cut: TrialCut) -> bool:
 
 def samples_of(recording: Recording, cut: TrialCut) -> np.ndarray:
     """The stored activity (N, samples) from which a trial is made."""
-    times = recording.activity.times
-    start, stop = np.searchsorted(times, [cut.edges_s[0], cut.edges_s[-1]])
-    return recording.activity.values[:, max(int(start) - 1, 0) : min(int(stop) + 1, times.size)]
+    activity = recording.activity
+    # Of planes that were sampled later, earlier samples are needed.
+    delays_s = np.zeros(1) if activity.delays_s is None else activity.delays_s
+    start_s, stop_s = float(cut.edges_s[0] - delays_s.max()), float(cut.edges_s[-1] - delays_s.min())
+    return activity.values[:, activity.between(start_s, stop_s)]
