@@ -35,6 +35,8 @@ from napari_vidrecon.sessions.importing.trials import presentations_from_stream,
 MOST_FRAMES_SHOWN = 10_000_000
 MOST_ASTRAY = 10
 """So many pulses of a screen's light may have been missed, or be of something else."""
+FEWEST_ROWS_A_SHOWING = 10
+"""An order in which no movie follows itself so often has a row a showing."""
 MANY_TIMES_AS_MANY = 20
 OWN_RATE = 0.02
 """A rate that is said may differ by this share from a film's own."""
@@ -85,7 +87,7 @@ class ArrayStimulus:
                 )
         onsets, rows = self._onsets() if part.times is None else (None, None)
         onsets, rows = self._with_movies(onsets, rows)
-        order = self._order(movies, len(movies), rows)
+        order = self._of_showings(movies, self._order(movies, len(movies), rows))
         shown = sum(len(movies[movie]) for movie in order.tolist())
         if shown > MOST_FRAMES_SHOWN:
             raise SessionError(
@@ -226,6 +228,29 @@ class ArrayStimulus:
                 f"{order.max() + starts}; {_frames_for_movies(movies, int(order.max()))}count from {starts}"
             )
         return order
+
+    def _of_showings(self, movies: list[StimulusMovie], order: np.ndarray) -> np.ndarray:
+        """The order of a log with a row, and a time, for each frame: one movie a showing; any other as it is."""
+        if self.part.times is None or order.size == len(movies):
+            return order
+        times = recorded_numbers(self.folder, self.part.times, "times in seconds")
+        if times.size != order.size or times.size == sum(len(movies[movie]) for movie in order.tolist()):
+            return order
+        starts = np.flatnonzero(np.append(True, order[1:] != order[:-1]))
+        runs = np.diff(np.append(starts, order.size))
+        lengths = np.array([len(movies[movie]) for movie in order[starts].tolist()])
+        if runs.max() < FEWEST_ROWS_A_SHOWING:
+            return order
+        if (runs % lengths).any():
+            wrong = int((runs % lengths > 0).argmax())
+            name = Path(movies[order[starts[wrong]]].name).name
+            raise SessionError(
+                f"{self.folder / str(self.part.order)}: expected a row for each frame of {name}, {lengths[wrong]} a "
+                f"showing, found {runs[wrong]} from row {starts[wrong]} on; if there is a row a showing, its times are "
+                "onsets; else take its onsets, and rate_hz, in place of times"
+            )
+        self.report.add("read", "stimulus", "the order has a row for each frame: one movie a showing")
+        return np.repeat(order[starts], runs // lengths)
 
     def _by_name(self, movies: list[StimulusMovie], words: np.ndarray, source: str) -> np.ndarray:
         """Places of movies by the names of their files, with or without their folders and endings."""

@@ -19,6 +19,8 @@ UNITS = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds", 1 / 60: "
 OTHER_UNIT_RATIO = 20.0
 """Streams of one recording never last so many times as long as its activity, unless they count in other units."""
 FEWEST_ONSETS = 5
+SHARE_OF_A_SAMPLE = 0.1
+"""Clocks that are nearer than this tell the same samples."""
 COARSE_S, TOO_COARSE_S = 2e-3, 0.1
 """Times that tell no less than this bend movies that are shown by them, or say nothing of samples."""
 HIGHEST_MULTIPLE, WHOLE = 16, 0.02
@@ -238,12 +240,22 @@ def _require_no_samples(recording: Recording) -> None:
         and onsets.min() >= 0
         and max(2 * times[-1], len(times) / 2) < onsets.max() <= len(times)
     ):
-        rate_hz = recording.activity.rate_hz
         raise SessionError(
             f"{recording.name}: expected movies that began while the activity was recorded, {times[0]:.4g} to "
             f"{times[-1]:.4g} s, found that they began at whole numbers up to {onsets.max():g}: numbers of its "
-            f"{len(times)} samples? give the times of these samples, or say ticks_hz = {rate_hz:.6g} below [stimulus]"
+            f"{len(times)} samples? give the times of these samples{_samples_as_ticks(times)}"
         )
+
+
+def _samples_as_ticks(times: np.ndarray) -> str:
+    """How numbers of samples become seconds, where these samples were taken steadily from 0 on; else empty."""
+    rate_hz = (times.size - 1) / float(times[-1] - times[0])
+    # Its times are the middles of samples.
+    begins = min(abs(float(times[0])), abs(float(times[0]) - 0.5 / rate_hz))
+    apart = float(np.abs(times - times[0] - np.arange(times.size) / rate_hz).max())
+    if max(begins, apart) * rate_hz > SHARE_OF_A_SAMPLE:
+        return ", as activity_times[numbers]"
+    return f", or say ticks_hz = {rate_hz:.6g} below [stimulus]"
 
 
 def _require_like(recording: Recording, about: str, source: str, span_s: float) -> None:

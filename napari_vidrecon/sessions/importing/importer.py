@@ -328,7 +328,11 @@ def _note_resampling(recording: Recording, cuts: list[TrialCut], settings: Impor
         rows = screen.rows_a_colour
         same = height * screen.cols == width * rows
         if height > TALL * width and not same and settings.axes is None:
-            text = f"{height} x {width} pixels are taller than wide: if they are stored (frame, x, y), give --axes twh"
+            # The axes of a film are its own.
+            film = isinstance(shown.pixels, FilmPixels)
+            stored = "if they are stored (frame, x, y), give --axes twh"
+            turned = "was it shown so? else turn the film" if film else stored
+            text = f"{height} x {width} pixels are taller than wide: {turned}"
             report.add("warning", "stimulus", text)
         if settings.axes is None and _frames_last(shown, (rows, screen.cols)):
             text = (

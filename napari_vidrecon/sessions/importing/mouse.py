@@ -31,6 +31,10 @@ FEWEST_TOLD, AT_ONE_END = 100, 0.1
 """It is said of so many samples at least whose median lies further than this share of their range from its ends."""
 
 
+FEW_SPOILT, MANY_BROKEN = 0.25, 0.05
+"""Where a larger share of the neurons is missing in no more of the trials, it is better to lose those trials."""
+
+
 def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportSettings) -> Recording:
     """The same recording with only those neurons that are finite and change during the trials, and none below zero.
 
@@ -56,14 +60,15 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
     neurons = len(recording.activity.values)
     broken = np.zeros(neurons, dtype=bool)
     lowest, highest = np.full(neurons, np.inf), np.full(neurons, -np.inf)
-    total, count = 0.0, 0
+    total, count, spoilt = 0.0, 0, 0
     sums, lengths = np.zeros((FIFTHS, neurons)), np.zeros(FIFTHS)
     for number, cut in enumerate(cuts):
         samples = samples_of(recording, cut)
         fifth = number * FIFTHS // len(cuts)
         sums[fifth] += np.maximum(samples, 0).sum(axis=1)
         lengths[fifth] += samples.shape[1]
-        broken |= ~np.isfinite(samples).all(axis=1)
+        missing = ~np.isfinite(samples).all(axis=1)
+        broken, spoilt = broken | missing, spoilt + bool(missing.any())
         lowest = np.fmin(lowest, samples.min(axis=1))
         highest = np.fmax(highest, samples.max(axis=1))
         total, count = (
@@ -75,11 +80,15 @@ def usable_neurons(recording: Recording, cuts: list[TrialCut], settings: ImportS
         if which.any():
             _drop_or_refuse(recording, which, kind, settings)
     keep = ~(broken | dead)
+    few = 0 < spoilt <= max(FEW_SPOILT * len(cuts), 1)
+    leave = f"{spoilt} of {len(cuts)} trials; make those samples NaN in all neurons to leave out these trials instead"
     if not keep.any():
         raise SessionError(
             f"{recording.activity.source}: expected neurons whose activity is finite and changes, "
-            f"found none among {neurons}; choose another array"
+            f"found none among {neurons}; {f'it is missing in {leave}' if few else 'choose another array'}"
         )
+    if few and broken.mean() > MANY_BROKEN:
+        recording.report.add("warning", "activity", f"{broken.mean():.0%} of the neurons are NaN only in {leave}")
     values = _kept(recording, keep, lowest, float(highest[keep].max()), settings)
     if min(len(cuts), keep.sum()) >= FEWEST_TO_DRIFT:
         _note_drift(sums[:, keep] / lengths[:, None], recording.report)

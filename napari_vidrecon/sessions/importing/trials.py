@@ -289,7 +289,22 @@ def _long_enough(
 
 
 def require_enough(recording: Recording, trials: int, rate_hz: float = FRAME_RATE_HZ) -> None:
-    """Refuse a recording of too few trials at a rate of frames; raises `SessionError`."""
+    """Refuse a recording of too few trials.
+
+    Parameters
+    ----------
+    recording
+        Its report says what was dropped.
+    trials
+        How many are left.
+    rate_hz
+        Frames a second of the video clock.
+
+    Raises
+    ------
+    SessionError
+        With what to do.
+    """
     if trials < MINIMUM_TRIALS:
         raise SessionError(
             f"{recording.name}: expected at least {MINIMUM_TRIALS} trials to train and to test with, "

@@ -188,6 +188,50 @@ def test_dates_of_other_kinds_are_repeated_with_how_to_write_them(cells: list[st
     assert f"'{cells[0]}' first; write dates as 2026-11-29T10:00:00.000+01:00" in told
 
 
+@pytest.mark.parametrize("change", [lambda t: t + 0.3, lambda t: t + 0.5 * (t > t.mean())], ids=["later", "a pause"])
+def test_onsets_in_samples_are_no_ticks_where_the_samples_were_not_steady_from_zero_on(
+    change: Callable[[np.ndarray], np.ndarray], folder: Path, out: Path
+) -> None:
+    times = change(np.load(folder / "activity_times.npy"))
+    np.save(folder / "activity_times.npy", times)
+    shown = np.load(folder / "stimulus_times.npy")[:, 0]
+    np.save(folder / "onsets.npy", np.searchsorted(times, shown))
+    (folder / "recording.toml").write_text(
+        ARRAYS + '[stimulus]\nfile = "stimulus.npy"\nonsets = "onsets.npy"\nrate_hz = 30\n'
+    )
+    told = refusal(folder, out)
+    assert "give the times of these samples, as activity_times[numbers]" in told
+    assert "ticks_hz" not in told
+
+
+def test_a_log_may_have_a_row_for_each_frame(folder: Path, out: Path, simulated_mouse: Session) -> None:
+    clips, times = np.load(folder / "stimulus.npy"), np.load(folder / "stimulus_times.npy")
+    (folder / "films").mkdir()
+    for number, clip in enumerate(clips):
+        np.save(folder / "films" / f"film {number}.npy", clip)
+    rows = [f"film {number},{frame},{at}" for number, film in enumerate(times) for frame, at in enumerate(film)]
+    (folder / "log.csv").write_text("\n".join(["film,frame,t", *rows]))
+    (folder / "recording.toml").write_text(
+        ARRAYS + '[stimulus]\nfile = "films"\ntimes = "log.csv:t"\norder = "log.csv:film"\n'
+    )
+    assert "the order has a row for each frame" in imported(folder, out).as_text()
+    for trial in (0, 7, 11):
+        np.testing.assert_array_equal(open_session(out).trial(trial).video, simulated_mouse.trial(trial).video)
+    (folder / "log.csv").write_text("\n".join(["film,frame,t", *rows[:80], *rows[82:]]))
+    assert "film 1.npy, 75 a showing, found 73 from row 75 on" in refusal(folder, out.parent / "other")
+
+
+def test_neurons_that_are_missing_in_a_trial_or_two_are_said_to_be_kept_at_the_cost_of_these(out: Path) -> None:
+    recording = a_recording(7.0)
+    recording.activity.values[:2, 100:103] = np.nan
+    report = import_recording(recording, out)
+    assert report.totals["neurons"] == 1
+    assert "67% of the neurons are NaN only in 1 of 9 trials; make those samples NaN in all" in report.as_text()
+    recording.activity.values[2, 140:142] = np.nan
+    with pytest.raises(VidreconError, match="found none among 3; it is missing in 2 of 9 trials; make those samples"):
+        import_recording(recording, out.parent / "other")
+
+
 def test_what_is_no_list_of_times_is_called_what_it_is(folder: Path, out: Path) -> None:
     times = np.load(folder / "stimulus_times.npy")
     trace = (np.arange(50_000) // 17) % 2
