@@ -185,7 +185,7 @@ def prior_share_map(result: Reconstruction) -> np.ndarray:
     if config.update.draws < 2 or not isinstance(sd, float):
         raise ConfigError("prior share: expected a run with draws and a prior with an SD, found none; use draws=8")
     # What a screen can show of the prior: beyond black and white it is cut off.
-    spread = uncertainty_map(result.videos, colours=len(result.colours) or 1)
+    spread = uncertainty_map(result.videos, colours=result.planes)
     chances = (np.arange(SHOWN_LEVELS) + 0.5) / SHOWN_LEVELS
     levels = config.colour_levels or (config.initial_level,)
     widths = [norm.ppf(chances, level, sd).clip(0.0, 255.0).var() for level in levels]
@@ -385,7 +385,7 @@ def calibrate_uncertainty(
         part = trial.part(0, min(frames, trial.frames))
         result = reconstruct(part, encoders, mask, config)
         measured = slice(min(SKIPPED_FRAMES, part.frames // 2), None)
-        spreads.append(uncertainty_map(result.videos, colours=len(part.colours) or 1)[measured][:, pixels].ravel())
+        spreads.append(uncertainty_map(result.videos, colours=part.planes)[measured][:, pixels].ravel())
         errors.append(np.abs(result.video - part.video)[measured][:, pixels].ravel())
     if on_trial is not None:
         on_trial(len(ids), len(ids))

@@ -224,7 +224,7 @@ def pulls_on_pixel(
     span = slice(first, min(first + 2 * context, trial.frames))
     part, wanted = trial.part(span.start, span.stop), target[:, span].astype(np.float64)
     row, column = pixel
-    rows = video.shape[1] // (len(trial.colours) or 1)
+    rows = video.shape[1] // trial.planes
     top = row // rows * rows
     reach_px = max(1, round(BUMP_REACH_PX * rows / USUAL_SCREEN.rows))
     reach = max(1, round(BUMP_REACH_FRAMES * trial.frame_rate_hz / FRAME_RATE_HZ))

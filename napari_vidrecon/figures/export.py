@@ -182,7 +182,7 @@ class ShownMovie:
         presentation = self.presented
         if not presentation.changes:
             return self.video
-        shown = presentation.of(self.video, self.stimulus, self.training_mask, len(self.colours) or 1)
+        shown = presentation.of(self.video, self.stimulus, self.training_mask, max(1, len(self.colours)))
         return np.nan_to_num(shown, nan=BLACK_LEVEL)
 
     @property

@@ -100,7 +100,7 @@ def _book(result: Reconstruction) -> Any:
     module = book.create_processing_module(MODULE, "A movie reconstructed from activity, and what it was made with")
     module.add(_movie(MOVIE, result.video, result, "The reconstruction, unmasked; the mean over encoders and draws."))
     if len(result.videos) > 1:
-        spread = uncertainty_map(result.videos, result.config.uncertainty_scale, len(result.colours) or 1)
+        spread = uncertainty_map(result.videos, result.config.uncertainty_scale, result.planes)
         module.add(_movie(UNCERTAINTY, spread, result, "Standard deviation over encoders and draws."))
     for number, video in enumerate(result.videos):
         module.add(_movie(MEMBER.format(number), video, result, f"The movie of encoder or draw {number} alone."))

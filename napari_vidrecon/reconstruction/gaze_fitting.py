@@ -148,7 +148,7 @@ def fit_gaze(
     pupils = np.concatenate([usable[each].pupil_center for each in known], axis=1, dtype=np.float64)
     rest, sd = pupils.mean(axis=1), pupils.std(axis=1)
     shown = usable[known[0]]
-    finer = shown.video.shape[1] / (len(shown.colours) or 1) / USUAL_SCREEN.rows
+    finer = shown.video.shape[1] / shown.planes / USUAL_SCREEN.rows
     per_unit = np.divide(PUPIL_SD_PX * finer, sd, out=np.zeros(2), where=sd > 0)
     config = ReconstructionConfig.preset("fast", gaze="inferred", steps=PUPIL_STEPS)
     told = encoder, config, rest, per_unit

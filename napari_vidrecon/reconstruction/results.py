@@ -170,6 +170,11 @@ class Reconstruction:
         return named if len(named) > 1 and self.video.shape[1] % len(named) == 0 else ()
 
     @property
+    def planes(self) -> int:
+        """Colours, or 1 for movies of grey levels."""
+        return max(1, len(self.colours))
+
+    @property
     def has_movie(self) -> bool:
         """Whether anything tells what was shown; if not, `stimulus` is grey and no score is defined."""
         return self.provenance.get("movie", True) is not False
@@ -279,10 +284,7 @@ class Reconstruction:
 
     def _in_colours(self) -> dict[str, tuple[Evaluation | None, np.ndarray, np.ndarray]]:
         """Of each colour how it is measured, where that can be, its part of the mask and of the movie."""
-        parts = (
-            np.split(each, len(self.colours) or 1, axis=-2)
-            for each in (self.stimulus, self.evaluation_mask, self.video)
-        )
+        parts = (np.split(each, self.planes, axis=-2) for each in (self.stimulus, self.evaluation_mask, self.video))
         return {
             name: (
                 Evaluation(stimulus, mask, self.config.track_skip_frames) if self.has_movie and mask.any() else None,
@@ -316,7 +318,7 @@ class Reconstruction:
         return self._measured_in(self.evaluation_mask)
 
     def _measured_in(self, mask: np.ndarray) -> Evaluation:
-        return Evaluation(self.stimulus, mask, self.config.track_skip_frames, len(self.colours) or 1)
+        return Evaluation(self.stimulus, mask, self.config.track_skip_frames, self.planes)
 
     def scores(self) -> dict[str, float]:
         """Likeness of reconstruction and stimulus inside the evaluation mask, over the measured frames.

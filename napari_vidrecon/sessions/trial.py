@@ -184,6 +184,11 @@ class Trial:
         return int(self.video.shape[0])
 
     @property
+    def planes(self) -> int:
+        """Colours, or 1 for movies of grey levels."""
+        return max(1, len(self.colours))
+
+    @property
     def labelled(self) -> bool:
         """Whether the responses to this clip are known."""
         return self.recorded_responses is not None

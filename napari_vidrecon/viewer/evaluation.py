@@ -253,7 +253,7 @@ class Evaluator:
             return None
         if self._trial is not model.trial or self._alpha is not model.common_mask or self._place != place:
             pixels = model.common_mask.binary(model.evaluation_threshold)
-            self._evaluation = Evaluation(model.trial.video, pixels, self.skip_frames, len(model.trial.colours) or 1)
+            self._evaluation = Evaluation(model.trial.video, pixels, self.skip_frames, model.trial.planes)
             self._trial, self._alpha, self._place = model.trial, model.common_mask, place
         return self._evaluation
 

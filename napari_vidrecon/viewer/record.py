@@ -154,7 +154,7 @@ class RunRecord:
         """(T, rows, columns) spread of its movies, grey levels; None for a run that made one movie only."""
         if len(self.result.videos) < 2:
             return None
-        return uncertainty_map(self.result.videos, self.result.config.uncertainty_scale, len(self.result.colours) or 1)
+        return uncertainty_map(self.result.videos, self.result.config.uncertainty_scale, self.result.planes)
 
 
 def counterpart_of(recipe: Recipe, records: Sequence[RunRecord]) -> RunRecord | None:

@@ -258,11 +258,13 @@ class RoleLayers:
         """
         dims = self.viewer.dims
         before = {name: getattr(dims, name) for name in dims.events.emitters if hasattr(dims, name)}
-        with dims.events.blocker_all():
-            yield
-        changed = [name for name, value in before.items() if getattr(dims, name) != value]
-        for name in changed:
-            dims.events[name](value=getattr(dims, name))
+        try:
+            with dims.events.blocker_all():
+                yield
+        finally:
+            changed = [name for name, value in before.items() if getattr(dims, name) != value]
+            for name in changed:
+                dims.events[name](value=getattr(dims, name))
 
     def place(self, layer: Layer, at: Box, rows_columns: tuple[int, int] | None = None) -> None:
         """Move a layer into a box; nothing happens where it already is.

@@ -134,7 +134,7 @@ class MovieTiles:
         grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
         self._layers.image(Role.STIMULUS, "stimulus", trial.video, layout.movie(0), **grey)
         blank = np.full(trial.video.shape, GREY_LEVEL, np.float32)
-        shown = ShownFrames(trial.video, len(trial.colours) or 1) if self._model.presented.changes else blank
+        shown = ShownFrames(trial.video, trial.planes) if self._model.presented.changes else blank
         self._layers.image(Role.RECONSTRUCTION, "reconstruction", shown, layout.movie(1), **grey)
         below = np.full(trial.video.shape[1:], GREY_LEVEL, np.float32)
         self._layers.image(
@@ -220,7 +220,7 @@ class MovieTiles:
         presentation = asked if run.result.has_movie else asked.without_truth
         if not presentation.changes:
             return run.result.video
-        frames = ShownFrames(run.result.stimulus, len(run.result.colours) or 1)
+        frames = ShownFrames(run.result.stimulus, run.result.planes)
         frames.show(run.result.video, run.result.training_mask, presentation)
         return frames
 
@@ -293,9 +293,7 @@ class MovieTiles:
         if self._model.presented.changes != isinstance(layer.data, ShownFrames):
             changes = self._model.presented.changes
             layer.data = (
-                ShownFrames(trial.video, len(trial.colours) or 1)
-                if changes
-                else np.full(layer.data.shape, GREY_LEVEL, np.float32)
+                ShownFrames(trial.video, trial.planes) if changes else np.full(layer.data.shape, GREY_LEVEL, np.float32)
             )
 
     def _rests_from_matching(self) -> bool:
