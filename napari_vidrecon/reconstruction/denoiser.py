@@ -364,6 +364,11 @@ class DenoiserPrior(Prior):
     def content(self) -> str:
         return Denoiser.load(self._file).sha256
 
+    def content_at(self, frame_rate_hz: float) -> str:
+        denoiser = Denoiser.load(self._file)
+        # At other rates earlier versions took bands of other seconds: their runs are not gone on with.
+        return denoiser.sha256 if frame_rate_hz == denoiser.frame_rate_hz else f"{denoiser.sha256}, bands in seconds"
+
     def build(self, shape: tuple[int, int, int], frame_rate_hz: float, like: torch.Tensor) -> LearnedSpectrum:
         denoiser = Denoiser.load(self._file)
         denoiser.network.to(like)

@@ -194,7 +194,7 @@ class RunPlan(RunChoices):
             decisive["mice"] = [mouse.decisive(asked) for mouse, _ in self.mice]
         if self.config.outside_prior:
             settings = self.stated.values["prior_settings"]
-            decisive["prior"] = prior_identity(self.config.outside_prior, settings)
+            decisive["prior"] = prior_identity(self.config.outside_prior, settings, trial.frame_rate_hz)
         if goal.neurons.weights is not None:
             kept["weights"] = content_hash(goal.neurons.weights)
         if decoder is not None:

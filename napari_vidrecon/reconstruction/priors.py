@@ -112,6 +112,21 @@ class Prior(ABC):
         """Hash of what decides beside code and settings, such as a file; empty where nothing does."""
         return ""
 
+    def content_at(self, frame_rate_hz: float) -> str:
+        """`content`, and what else decides for movies of this rate.
+
+        Parameters
+        ----------
+        frame_rate_hz
+            Frames a second.
+
+        Returns
+        -------
+        str
+            Equal wherever equal settings give equal movies.
+        """
+        return self.content
+
     @abstractmethod
     def build(self, shape: tuple[int, int, int], frame_rate_hz: float, like: torch.Tensor) -> MoviePrior:
         """The prior of a movie.
@@ -252,10 +267,10 @@ def build_prior(
     return prior
 
 
-def prior_identity(name: str, settings: dict[str, Any]) -> dict[str, str]:
+def prior_identity(name: str, settings: dict[str, Any], frame_rate_hz: float) -> dict[str, str]:
     """What tells versions of a prior apart: the package, a hash of the file that defines it, and what else decides."""
     prior = prior_named(name)
-    content = prior(**settings).content
+    content = prior(**settings).content_at(frame_rate_hz)
     if name in OWN:
         return {"name": name, "content": content}
     file = inspect.getsourcefile(prior)

@@ -21,6 +21,7 @@ from napari_vidrecon.reconstruction.denoiser import (
     LearnedSpectrum,
 )
 from napari_vidrecon.reconstruction.denoiser_training import DenoiserRecipe, DenoiserTraining, Spoiler, wiener
+from napari_vidrecon.reconstruction.priors import prior_identity
 from napari_vidrecon.reconstruction.run import plan_run
 
 SMALL = {"steps": 2, "batch": 2, "frames": 8, "rows": 12, "columns": 16, "movies": 2, "pairs": 3}
@@ -152,3 +153,13 @@ def test_movies_of_another_rate_are_weighed_in_bands_of_the_same_seconds():
     assert torch.equal(usual, denoiser.missing(movie, None, 120.0, 60.0, denoiser.frame_rate_hz))
     away, before = ((each[::2] - usual).square().mean() for each in (fast, as_if_slow))
     assert away < 0.5 * before
+
+
+def test_runs_of_a_learned_prior_at_other_rates_are_none_of_those_that_earlier_versions_left(file):
+    """Those took bands of other seconds there; at the rate it learned at nothing changed, and runs go on."""
+    settings = {"file": str(file)}
+    usual = prior_identity("denoiser", settings, Denoiser.load(file).frame_rate_hz)
+    assert usual == {"name": "denoiser", "content": Denoiser.load(file).sha256}
+    fast = prior_identity("denoiser", settings, 60.0)
+    assert fast["content"].startswith(usual["content"])
+    assert fast != usual

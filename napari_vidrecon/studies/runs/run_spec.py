@@ -221,7 +221,8 @@ class Keys:
             "ensemble": spec.ensemble if len(spec.encoders) > 1 else "single",
         }
         if spec.config.outside_prior:
-            decisive["prior"] = prior_identity(spec.config.outside_prior, spec.config.values["prior_settings"])
+            settings = spec.config.values["prior_settings"]
+            decisive["prior"] = prior_identity(spec.config.outside_prior, settings, session.frame_rate_hz)
         return fingerprint(decisive)[:KEY_LETTERS]
 
     def _shown(self, spec: RunSpec, session: Session) -> Any:
