@@ -37,7 +37,7 @@ from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.main_window import go_to_frame, main_window_of, present_frame
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.played_pictures import PlayedPictures, Scrubbing
-from napari_vidrecon.viewer.playing import Player
+from napari_vidrecon.viewer.playing import Player, Rest
 
 SIZES = ("1366x768", "1600x1000", "3840x2160")
 NEURONS = 8000
@@ -121,6 +121,7 @@ class Stage:
         player.scrubbing, pictures = self.scrubbing, self.pictures
         player.pictures = pictures
         if pictures is not None:
+            player.rest = Rest(self.window, lambda: False)
             pictures.painted.connect(on_picture)
         events.connect(on_draw, position="last")
         began = time.perf_counter()

@@ -308,10 +308,7 @@ class Scrubbing(QObject):
     @cached_property
     def _sliders(self) -> list[QWidget]:
         # Looked for once: a window keeps the sliders that it was made with.
-        main = self._window_of()
-        middle = None if main is None else main.centralWidget()
-        widgets = [] if middle is None else middle.findChildren(QWidget)
-        return [each for each in widgets if hasattr(each, "is_playing")]
+        return sliders_of(self._window_of())
 
     def close(self) -> None:
         """Listen no longer: the window is gone."""
@@ -346,7 +343,7 @@ class Scrubbing(QObject):
             self.pictures.prepare()
             if self.pictures.show(frame, at_once=True):
                 main = self._window_of()
-                self._all_drawn = main is not None and not _others_follow(main)
+                self._all_drawn = main is not None and not others_follow(main)
                 self._rest(now)
                 self._timer.start()
 
@@ -420,7 +417,13 @@ class Scrubbing(QObject):
         return True
 
 
-def _others_follow(main: QMainWindow) -> bool:
+def sliders_of(main: QMainWindow | None) -> list[QWidget]:
+    """Napari's sliders, with the button that plays each."""
+    middle = None if main is None else main.centralWidget()
+    return [] if middle is None else [each for each in middle.findChildren(QWidget) if hasattr(each, "is_playing")]
+
+
+def others_follow(main: QMainWindow) -> bool:
     """Whether a dock is open in which something may move with the slider, as curves do."""
     docks = [dock for dock in main.findChildren(QDockWidget) if dock.isVisible()]
     return not all(

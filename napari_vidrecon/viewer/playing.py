@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
+from collections.abc import Callable
 
 import napari
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 from psygnal import Signal
-from qtpy.QtCore import QObject, QRectF, Qt, QTimer
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, QRectF, Qt, QTimer
 from qtpy.QtGui import QColor, QFontMetrics, QGuiApplication, QKeyEvent, QPainter, QPaintEvent, QScreen
-from qtpy.QtWidgets import QMainWindow, QWidget
+from qtpy.QtWidgets import QApplication, QMainWindow, QWidget
 
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.board import Board, captions
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.live_picture import coloured
+from napari_vidrecon.viewer.live_picture import WidgetPictures, coloured
 from napari_vidrecon.viewer.main_window import frame_count, go_to_frame, present_frame
-from napari_vidrecon.viewer.played_pictures import FAST_S, RESTS, PlayedPictures, Scrubbing
+from napari_vidrecon.viewer.played_pictures import (
+    FAST_S,
+    RESTS,
+    PlayedPictures,
+    Scrubbing,
+    others_follow,
+    sliders_of,
+)
 
 SCREEN_RATE_HZ = 30.0
 TICKS_PER_FRAME = 2
 """The clock is looked at more often than frames change, or a late tick would cost a frame."""
+WINDOW_REST_S, SLIDER_S = 10.0, 0.3
+"""How long the window may rest while nobody touches it, and how often its slider goes along meanwhile."""
+TOUCHED_S = 1.0
+"""How long after a hand left the mouse or the keyboard the window is drawn as ever."""
+TOUCHES = frozenset(
+    (
+        QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonRelease, QEvent.Type.MouseButtonDblClick,
+        QEvent.Type.MouseMove, QEvent.Type.HoverMove, QEvent.Type.Wheel, QEvent.Type.KeyPress, QEvent.Type.KeyRelease,
+        QEvent.Type.ShortcutOverride, QEvent.Type.DragEnter, QEvent.Type.DragMove,
+    )
+)  # fmt: skip
 
 
 class Player(QObject):
@@ -48,6 +68,8 @@ class Player(QObject):
     """Draw frames between two pictures of the canvas, where that is slow."""
     scrubbing: Scrubbing | None = None
     """Draws the frames that a person goes to; while it does, the clock waits."""
+    rest: Rest | None = None
+    """Lets the main window rest while nobody touches it."""
 
     def __init__(
         self,
@@ -65,7 +87,7 @@ class Player(QObject):
         self._first_frame, self._shown, self._started = 0, 0, 0.0
         self._placed = 0
         self._drawing_since: float | None = None
-        self._rests_until = 0.0
+        self._rests_until = self._slider_follows_at = 0.0
         self.set_frame_rate(frame_rate_hz)
 
     @property
@@ -110,6 +132,8 @@ class Player(QObject):
             self._restart_clock()
             self._timer.start()
             self._tell_clock()
+            if self.rest is not None:
+                self.rest.watch()
             self.playing_changed.emit(True)
 
     def stop(self) -> None:
@@ -117,6 +141,8 @@ class Player(QObject):
         if self.playing:
             self._timer.stop()
             self._tell_clock()
+            if self.rest is not None:
+                self.rest.close()
             if self.pictures is not None:
                 if self._placed != self._shown and self._present() == self._placed:
                     self._go_to(self._shown)
@@ -144,15 +170,29 @@ class Player(QObject):
         frame = (self._first_frame + int((now - self._started) * self._frame_rate_hz)) % frames
         if frame != self._shown:
             self._shown = frame
-            if now >= self._rests_until or self.pictures is None or not self.pictures.show(frame):
-                self._drawing_since = now
-                if self.pictures is not None:
-                    # Where they lie over the canvas, they are what is seen of it.
-                    self.pictures.show(frame, at_once=True)
-                self._go_to(frame)
-                self._placed = frame
-            else:
+            if self.pictures is not None and now < self._until() and self.pictures.show(frame):
                 self.frame_shown.emit(frame)
+                self._take_slider_along(now, frame)
+                return
+            if self.rest is not None:
+                self.rest.end()
+            self._drawing_since = now
+            if self.pictures is not None:
+                # Where they lie over the canvas, they are what is seen of it.
+                self.pictures.show(frame, at_once=True)
+            self._go_to(frame)
+            self._placed = frame
+
+    def _until(self) -> float:
+        """When the canvas is drawn again; sooner where the window was woken."""
+        return self._rests_until if self.rest is None or not self.rest.woken else 0.0
+
+    def _take_slider_along(self, now: float, frame: int) -> None:
+        if self.rest is not None and self.rest.active and now >= self._slider_follows_at:
+            self._go_to(frame)
+            self._placed = frame
+            self.rest.follow()
+            self._slider_follows_at = now + SLIDER_S
 
     def _take_cost(self, now: float) -> None:
         """The canvas is drawn: how long that took says when it is drawn again."""
@@ -160,7 +200,8 @@ class Player(QObject):
         took_s, self._drawing_since = now - self._drawing_since, None
         if self.pictures is not None and took_s > FAST_S:
             self.pictures.prepare()
-            self._rests_until = now + RESTS * took_s
+            rests = self.rest is not None and self.rest.begin()
+            self._rests_until = now + (WINDOW_REST_S if rests else RESTS * took_s)
         elif self.pictures is not None:
             self._close_pictures()
 
@@ -192,6 +233,93 @@ class Player(QObject):
     def _restart_clock(self) -> None:
         self._first_frame = self._shown = self._placed = self._present()
         self._started = time.perf_counter()
+
+
+class Rest(QObject):
+    """Keeps the main window from being composed anew while a movie plays and nobody touches anything.
+
+    Without a graphics card that takes 60 ms and more, in which the movie stands still. The slider and the line of the
+    status are drawn over themselves. A hand on the mouse or the keyboard ends it at once.
+
+    Parameters
+    ----------
+    main_window
+        Napari's.
+    busy
+        Whether something goes on that a person may want to follow in the window.
+    """
+
+    def __init__(self, main_window: QMainWindow, busy: Callable[[], bool]) -> None:
+        # Not a child of the window: what holds its own window for ever is never let go.
+        super().__init__()
+        self._window_of, self._busy = weakref.ref(main_window), busy
+        self._beside = WidgetPictures(main_window)
+        self._sliders: list[QWidget] = []
+        self._touched_s = -math.inf
+        self.active = self.woken = False
+        """Whether the window rests; whether it did, and something ended that since."""
+
+    def watch(self) -> None:
+        """From now on hands are heard."""
+        application = QApplication.instance()
+        if application is not None:
+            application.installEventFilter(self)
+
+    def close(self) -> None:
+        """Hear of nothing any more."""
+        application = QApplication.instance()
+        if application is not None:
+            application.removeEventFilter(self)
+        self.end()
+
+    def begin(self) -> bool:
+        """Let the window rest, if nobody misses anything by it.
+
+        Returns
+        -------
+        bool
+            Whether it rests.
+        """
+        main, self.woken = self._window_of(), False
+        if main is None or time.perf_counter() - self._touched_s < TOUCHED_S or others_follow(main) or self._busy():
+            return False
+        self._sliders = self._sliders or sliders_of(main)
+        self.active = True
+        return True
+
+    def follow(self) -> None:
+        """The slider has moved: draw it, and what the status says of the frame."""
+        main = self._window_of()
+        if main is None or self._busy():
+            self.end()
+            return
+        for each in (*self._sliders, main.statusBar()):
+            if each is not None:
+                self._beside.show(each)
+
+    def end(self) -> None:
+        """Have the window drawn."""
+        if not self.active:
+            return
+        self.active, self.woken = False, True
+        self._beside.close()
+        main = self._window_of()
+        if main is not None:
+            # What was kept back.
+            QCoreApplication.postEvent(main, QEvent(QEvent.Type.UpdateRequest))
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Keep back Qt's requests for a picture of the window while it rests, and hear of hands."""
+        kind = None if event is None else event.type()
+        if kind == QEvent.Type.UpdateRequest:
+            return self.active and watched is self._window_of()
+        touched = kind in TOUCHES or (kind == QEvent.Type.Resize and watched is self._window_of())
+        if touched:
+            self._touched_s = time.perf_counter()
+        if touched and self.active:
+            # Not at once: the event may be for one of the windows that go then.
+            QTimer.singleShot(0, self.end)
+        return False
 
 
 KEY, TITLE = "F9", "Movies alone"

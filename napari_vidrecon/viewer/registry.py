@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QMainWindow, QWidget
 from napari_vidrecon.analysis.postprocess import Outside, Presentation, ShowAs
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.storage.fault_log import CrashLog, crashes
-from napari_vidrecon.viewer.background import Collector
+from napari_vidrecon.viewer.background import Background, Collector
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.pointing import Pointing
 from napari_vidrecon.viewer.choices import Layout
@@ -33,7 +33,7 @@ from napari_vidrecon.viewer.live_session import LiveController, LiveView
 from napari_vidrecon.viewer.main_window import CanvasUpkeep, give_way, main_window_of
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.played_pictures import PlayedPictures, Scrubbing
-from napari_vidrecon.viewer.playing import MoviesAlone, Player
+from napari_vidrecon.viewer.playing import MoviesAlone, Player, Rest
 from napari_vidrecon.viewer.pulls import PixelPulls
 from napari_vidrecon.viewer.receptive_fields import FieldMappingController, ReceptiveFieldChoice, ReceptiveFieldTile
 from napari_vidrecon.viewer.runs.jobs import share_memory_among_threads
@@ -124,12 +124,14 @@ class Workspace(QObject):
         self.live_picture = LivePicture(self.board, main_window)
         self.player.pictures = PlayedPictures(self.board, main_window)
         self.player.scrubbing = Scrubbing(self.board, self.player.pictures, main_window)
+        self.player.rest = Rest(main_window, lambda: any(each.busy for each in self.findChildren(Background)))
         self.pictures_of_now = PicturesOfNow(self.live_picture)
         self.live.seen.connect(self._show_now)
         self.live.changed.connect(self._show_board_again)
         self.destroyed.connect(self.live_picture.close)
         self.destroyed.connect(self.pictures_of_now.close)
         self.destroyed.connect(self.player.scrubbing.close)
+        self.destroyed.connect(self.player.rest.close)
         self.destroyed.connect(self.player.pictures.close)
 
     def tell(self, text: str, is_error: bool) -> None:

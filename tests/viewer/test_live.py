@@ -366,6 +366,63 @@ def test_the_slider_and_the_status_are_seen_to_follow_while_the_window_rests_for
     assert np.abs(on_screen(main, sliders).astype(int) - by_hand).max() <= SAME_LEVELS
 
 
+@pytest.fixture
+def played(qtbot: QtBot, scrubbed, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """A workspace that plays where the canvas is slow, whose window rests for as long as nobody touches it."""
+    monkeypatch.setattr(player_module, "FAST_S", 0.0)
+    monkeypatch.setattr(player_module, "WINDOW_REST_S", 1000.0)
+    player = scrubbed.player
+    player.play()
+    yield scrubbed
+    player.stop()
+    qtbot.waitUntil(lambda: not player.pictures.windows, timeout=5000)
+
+
+@pytest.mark.window
+def test_while_a_movie_plays_and_nobody_touches_it_the_window_rests_and_its_slider_goes_along(
+    qtbot: QtBot, played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player, main, viewer = played.player, played.parent(), played.board.viewer
+    qtbot.waitUntil(lambda: player.rest.active, timeout=10_000)
+    (sliders,) = player.scrubbing._sliders
+    composed: list[int] = []
+    seen: set[bytes] = set()
+    frames: set[int] = set()
+    live_picture.canvas_of(main)._vispy_canvas.events.draw.connect(lambda event: composed.append(1))
+    player.pictures.painted.connect(lambda frame: frames.add(frame))
+    for _ in range(10):
+        qtbot.wait(150)
+        seen.add(on_screen(main, sliders).tobytes())
+    assert player.rest.active
+    # One that was asked for before may come late.
+    assert len(composed) <= 1
+    assert len(seen) > 2
+    assert len(frames) > 10
+    monkeypatch.setattr(player_module, "TOUCHED_S", 1000.0)
+    QTest.keyClick(main, Qt.Key.Key_Shift)
+    qtbot.waitUntil(lambda: len(composed) > 2, timeout=10_000)
+    assert player.playing
+    assert not player.rest.active
+    player.stop()
+    qtbot.waitUntil(lambda: not player.pictures.windows, timeout=5000)
+    assert present_frame(viewer) == player.frame
+
+
+@pytest.mark.window
+def test_the_window_does_not_rest_where_something_else_follows_the_movie_or_goes_on(qtbot: QtBot, played) -> None:
+    player, viewer = played.player, played.board.viewer
+    qtbot.waitUntil(lambda: player.rest.active, timeout=10_000)
+    player.rest._busy = lambda: True
+    qtbot.waitUntil(lambda: not player.rest.active, timeout=10_000)
+    assert not player.rest.begin()
+    player.rest._busy = lambda: False
+    assert player.rest.begin()
+    player.rest.end()
+    viewer.window.add_dock_widget(QLabel("curves"), name="curves of a person", area="bottom")
+    qtbot.wait(100)
+    assert not player.rest.begin()
+
+
 SAME_LEVELS = 2
 
 
