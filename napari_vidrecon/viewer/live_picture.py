@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import time
 import weakref
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from napari.layers import Image
@@ -383,29 +385,65 @@ class WidgetPictures:
     def __init__(self, main_window: QMainWindow) -> None:
         self._window_of = weakref.ref(main_window)
         self._held: list[PictureWindow] = []
-        self._of: list[QWidget] = []
+        self._over: dict[QWidget, PictureWindow] = {}
+        self._kept_back: tuple[QWidget, ...] = ()
         weakref.finalize(self, let_go, self._held)
+
+    def change(self, widgets: tuple[QWidget, ...], change: Callable[[], object]) -> None:
+        """Have widgets changed without the window being composed for it, which shows what they are now at `close`.
+
+        Parameters
+        ----------
+        widgets
+            All that changes, each without children: Qt leaves out those of a widget that is not updated.
+        change
+            Changes them.
+        """
+        main = self._window_of()
+        seen = main is not None and all(each.isVisible() and each.window() is main for each in widgets)
+        if not seen or QGuiApplication.platformName() != PLATFORM:
+            self.close()
+            change()
+            return
+        self._kept_back = widgets
+        for each in widgets:
+            each.setUpdatesEnabled(False)
+        change()
+        for each in widgets:
+            self.show(each)
 
     def show(self, widget: QWidget) -> None:
         """Draw one of them, at once."""
         main = self._window_of()
         if main is None or not widget.isVisible():
             return
-        if widget not in self._of:
-            self._of.append(widget)
-            self._held.append(PictureWindow())
+        if widget not in self._over:
+            self._over[widget] = PictureWindow()
+            self._held.append(self._over[widget])
             self._held[-1].setParent(main.windowHandle())
         # A longer text has its room only once it was laid out.
         for each in (widget, *widget.findChildren(QWidget)):
             QCoreApplication.sendPostedEvents(each, QEvent.Type.LayoutRequest.value)
-        window, at = self._held[self._of.index(widget)], QRect(widget.mapTo(main, QPoint(0, 0)), widget.size())
+        window, at = self._over[widget], QRect(widget.mapTo(main, QPoint(0, 0)), widget.size())
         window.show_picture(widget.grab().toImage(), QImage(), QRectF(at), at)
         window.paint()
 
     def close(self) -> None:
-        """Leave them to the window."""
-        self._of.clear()
-        let_go(self._held)
+        """Leave them to the window, once it is drawn: until then it shows what they were."""
+        kept_back, self._kept_back = self._kept_back, ()
+        for each in kept_back:
+            # Gone with their window.
+            with contextlib.suppress(RuntimeError):
+                each.setUpdatesEnabled(True)
+        windows = list(self._over.values())
+        self._over.clear()
+        if windows:
+            QTimer.singleShot(0, partial(_let_go_of, windows, self._held))
+
+
+def _let_go_of(windows: list[PictureWindow], held: list[PictureWindow]) -> None:
+    held[:] = [each for each in held if each not in windows]
+    let_go(windows)
 
 
 def step_aside(held: list[PictureWindow]) -> None:

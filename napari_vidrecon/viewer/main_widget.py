@@ -22,6 +22,7 @@ from napari_vidrecon.viewer.contributions.commands import (
     show_traces,
 )
 from napari_vidrecon.viewer.contributions.files import is_recording, is_taken_when_dropped, kind_of
+from napari_vidrecon.viewer.live_picture import WidgetPictures
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, FolderDrops, Letters, main_window_of
 from napari_vidrecon.viewer.model import RunState
 from napari_vidrecon.viewer.opening import open_together
@@ -142,6 +143,10 @@ class ReconstructionWidget(QWidget):
         window = main_window_of(napari_viewer)
         if isinstance(window, QMainWindow) and window.findChild(FolderDrops) is None:
             FolderDrops(window, is_taken_when_dropped, partial(_open_dropped, napari_viewer), self._workspace.faults)
+        if isinstance(window, QMainWindow):
+            self.run_bar.over = WidgetPictures(window)
+            # The dock goes elsewhere with it.
+            subscribe(self.run_bar, napari_viewer.canvas.events.size, self.run_bar.leave_to_window)
         self.setAcceptDrops(True)
         self._lay_out()
         self._placing.timeout.connect(self._use_room)

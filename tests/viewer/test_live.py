@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtCore import QEvent, QObject, QPoint, QPointF, Qt
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPixmap
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QScrollBar, QWidget
@@ -18,6 +18,7 @@ from napari_vidrecon.viewer import live_picture, played_pictures
 from napari_vidrecon.viewer import playing as player_module
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.choices import ErrorMode
+from napari_vidrecon.viewer.contributions.commands import show_board
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.main_window import go_to_frame, present_frame
 from napari_vidrecon.viewer.model import ReconstructionModel, RunState
@@ -421,6 +422,54 @@ def test_the_window_does_not_rest_where_something_else_follows_the_movie_or_goes
     viewer.window.add_dock_widget(QLabel("curves"), name="curves of a person", area="bottom")
     qtbot.wait(100)
     assert not player.rest.begin()
+
+
+@pytest.mark.window
+def test_the_step_of_a_run_is_seen_without_the_window_being_composed_for_it(
+    qtbot: QtBot, make_napari_viewer_proxy, make_model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_picture, "PLATFORM", live_picture.QGuiApplication.platformName())
+    viewer = make_napari_viewer_proxy(show=True)
+    dock = show_board(viewer)
+    model, bar, main = dock.model, dock.run_bar, dock.window()
+    make_model(model)
+    # The activity that is predicted from the stimulus is there.
+    qtbot.waitUntil(lambda: model.stimulus_prediction is not None and dock.controller._active is None, timeout=60_000)
+    model.set_state(RunState.RUNNING)
+    model.take_picture(snapshot(1, 100.0))
+    qtbot.wait(500)
+    asked = Asked(main)
+
+    def is_seen() -> bool:
+        return bool((on_screen(main, bar.state.label) == levels_of(bar.state.label.grab().toImage())).all())
+
+    seen = set()
+    for step in range(2, 8):
+        bar._step_pause.stop()
+        model.take_picture(snapshot(step, 100.0))
+        assert bar.state.text().startswith(f"Step {step} of 40")
+        qtbot.waitUntil(is_seen, timeout=5000)
+        seen.add(on_screen(main, bar.state.label).tobytes())
+    assert len(seen) == 6
+    # One that was asked for before may come late.
+    assert asked.times <= 1
+    model.set_state(RunState.IDLE)
+    qtbot.waitUntil(lambda: not bar.over._held, timeout=5000)
+    assert asked.times >= 1
+    qtbot.waitUntil(is_seen, timeout=5000)
+
+
+class Asked(QObject):
+    """Counts how often a window is asked to be composed."""
+
+    def __init__(self, window: QMainWindow) -> None:
+        super().__init__(window)
+        self.times = 0
+        window.installEventFilter(self)
+
+    def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
+        self.times += event is not None and event.type() == QEvent.Type.UpdateRequest
+        return False
 
 
 SAME_LEVELS = 2

@@ -333,10 +333,11 @@ def advance(bar: QProgressBar, done: int, of: int) -> None:
     """
     if (bar.value(), bar.maximum()) == (done, of):
         return
+    waits = bar.testAttribute(Qt.WidgetAttribute.WA_ForceUpdatesDisabled)
     bar.setUpdatesEnabled(False)
     bar.setRange(0, of)
     bar.setValue(done)
-    bar.setUpdatesEnabled(True)
+    bar.setUpdatesEnabled(not waits)
 
 
 class JobBar(QWidget):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QKeySequence, QMouseEvent, QPalette, QResizeEvent
+from qtpy.QtGui import QHideEvent, QKeySequence, QMouseEvent, QPalette, QResizeEvent
 from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -21,6 +21,7 @@ from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.evaluation import Evaluator
+from napari_vidrecon.viewer.live_picture import WidgetPictures
 from napari_vidrecon.viewer.model import NO_MOVIE_YET, NO_RUN_YET, ReconstructionModel, RunState
 from napari_vidrecon.viewer.panels.controls import FewLines, advance, button, emphasise, progress, row
 from napari_vidrecon.viewer.plots import COLOURS_ON_DARK, COLOURS_ON_LIGHT, DARK_BELOW_LIGHTNESS, SteadyText
@@ -95,8 +96,7 @@ NEWS_LINES, NEWS_LINES_LOWEST = 2, 1
 BOLD_SCALE = 1.15
 SCORE_HZ = 4.0
 STEP_TOLD_MILLISECONDS = 1000
-"""Between two tellings of the step: the whole window is composed anew for each, which takes most of what the window
-takes from a run where no graphics card does it."""
+"""Between two tellings of the step: where it cannot be drawn over itself, the whole window is composed anew for each."""
 PROGRESS_PARTS = 1000
 MOOD_COLOURS = {Mood.BUSY: "blue", Mood.GOOD: "green", Mood.WARNING: "orange", Mood.ERROR: "rose"}
 NO_NUMBER = "–"
@@ -139,6 +139,8 @@ class RunBar(QWidget):
         self.frame_correlation = self._big_number("frame_correlation")
         self._score_pause = QTimer(self, interval=round(1000 / SCORE_HZ), singleShot=True)
         self._step_pause = QTimer(self, interval=STEP_TOLD_MILLISECONDS, singleShot=True)
+        self.over: WidgetPictures | None = None
+        """Draws step and progress of a run over themselves, where the window's own picture costs the run time."""
         self._lay_out()
         for signal in (
             model.state_changed, model.settings_changed, model.progress_changed, model.encoders_changed,
@@ -210,6 +212,21 @@ class RunBar(QWidget):
         if event.type() == QEvent.Type.PaletteChange and hasattr(self, "state"):
             self._show_state()
 
+    def leave_to_window(self, _event: object = None) -> None:
+        """Draw nothing over it any more, as what lies below may be somewhere else now."""
+        if self.over is not None:
+            self.over.close()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Its pictures go with it."""
+        super().hideEvent(event)
+        self.leave_to_window()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """They are of another size."""
+        super().resizeEvent(event)
+        self.leave_to_window()
+
     @property
     def _colours(self) -> dict[str, str]:
         lightness = self.palette().color(QPalette.ColorRole.Window).lightness()
@@ -223,7 +240,7 @@ class RunBar(QWidget):
 
     def _show_state(self, _snapshot: object = None) -> None:
         model, controller = self._model, self._controller
-        self._show_progress()
+        self._tell_progress()
         self.what.setText(self._subject())
         self._colour_progress()
         running, paused = model.state == RunState.RUNNING, model.state == RunState.PAUSED
@@ -240,8 +257,15 @@ class RunBar(QWidget):
 
     def _tell_step(self, _snapshot: object) -> None:
         if not self._step_pause.isActive():
-            self._show_progress()
+            self._tell_progress()
             self._step_pause.start()
+
+    def _tell_progress(self) -> None:
+        if self.over is not None and self._model.state == RunState.RUNNING:
+            self.over.change((self.state.label, self.progress), self._show_progress)
+        else:
+            self.leave_to_window()
+            self._show_progress()
 
     def _show_progress(self) -> None:
         """What is going on, and how far it is: oftener than anything else here changes."""
