@@ -192,10 +192,9 @@ class ReceptiveFieldMaps:
 
     @property
     def eccentricity_px(self) -> NDArray[np.float64]:
-        """(N,) distance of the fitted centres from the middle of the screen, in the colour they lie in, px."""
-        row, column = self.screen.centre
+        """(N,) distance of the fitted centres from the middle of the screen, in their colour, in widths of a pixel."""
         below_px = self.screen.colour_at(self.fits.row) * self.screen.rows_a_colour
-        return np.hypot(self.fits.row - below_px - row, self.fits.column - column)
+        return self.screen.away_px(self.fits.row - below_px, self.fits.column)
 
     @property
     def eccentricity_deg(self) -> NDArray[np.float64]:

@@ -323,14 +323,14 @@ def draw_eccentricity(axes: Axes, screen: ScreenGeometry) -> None:
     named_px = 0.0
     for degrees in np.arange(RING_STEP_DEG, LARGEST_RING_DEG + 1, RING_STEP_DEG):
         radius = screen.eccentricity_radius_px(float(degrees))
-        _dashed(axes, column + radius * np.cos(turn), row + radius * np.sin(turn))
+        _dashed(axes, column + radius * np.cos(turn), row + radius / screen.pixel_height_over_width * np.sin(turn))
         if degrees in NAMED_RINGS_DEG and radius - named_px > NAME_WIDTH * screen.rows:
             named_px = radius
             text = axes.text(column + radius, row, f"{degrees:g}°", fontsize=7, ha="center", va="center")
             text.set_path_effects([patheffects.withStroke(linewidth=2, foreground="white")])
     for angle in np.arange(SPOKES) * 2.0 * np.pi / SPOKES:
         ends = np.array([0.0, SPOKE_PX])
-        _dashed(axes, column + ends * np.cos(angle), row + ends * np.sin(angle))
+        _dashed(axes, column + ends * np.cos(angle), row + ends / screen.pixel_height_over_width * np.sin(angle))
     axes.set_xlim(-0.5, screen.cols - 0.5)
     axes.set_ylim(screen.rows - 0.5, -0.5)
 

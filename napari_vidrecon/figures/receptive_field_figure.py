@@ -193,7 +193,7 @@ def _draw_rings(axes: Axes, maps: ReceptiveFieldMaps) -> None:
     for degrees in np.arange(RING_STEP_DEG, LARGEST_RING_DEG + 1, RING_STEP_DEG):
         radius = maps.screen.eccentricity_radius_px(float(degrees))
         for top in range(0, maps.screen.rows, maps.screen.rows_a_colour):
-            y = top + row + radius * np.sin(turn)
+            y = top + row + radius / maps.screen.pixel_height_over_width * np.sin(turn)
             y = np.where((y > top - 0.5) & (y < top + maps.screen.rows_a_colour - 0.5), y, np.nan)
             axes.plot(column + radius * np.cos(turn), y, "--", color="black", alpha=0.5, linewidth=0.8)
     axes.set_xlim(-0.5, maps.screen.cols - 0.5)

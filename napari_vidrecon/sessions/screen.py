@@ -13,6 +13,8 @@ from napari_vidrecon.errors import MaskError
 
 LARGEST_SIDE_PX = 4096
 LARGEST_CM = 1e4
+SQUARE_WITHIN = 0.01
+"""Pixels that are so nearly as high as wide are square: the size of a screen is not known more exactly."""
 MOST_COLOURS = 4
 ScreenPixels = Annotated[int, Field(ge=1, le=LARGEST_SIDE_PX)]
 ColourNames = Annotated[
@@ -117,17 +119,23 @@ class ScreenGeometry:
 
     @property
     def pixel_pitch_cm(self) -> float:
-        """Side of one pixel in cm; pixels are taken as square, so the width decides."""
+        """Width of one pixel in cm."""
         return self.width_cm / self.cols
 
     @property
     def pixel_height_over_width(self) -> float:
-        """How many times as high as wide a pixel is by the size of the screen; 1 as angles have it."""
-        return self.height_cm / self.rows_a_colour / self.pixel_pitch_cm
+        """How many times as high as wide a pixel is; 1 where the sizes say so to within a hundredth."""
+        ratio = self.height_cm / self.rows_a_colour / self.pixel_pitch_cm
+        return 1.0 if abs(ratio - 1.0) <= SQUARE_WITHIN else ratio
+
+    @property
+    def pixel_height_cm(self) -> float:
+        """Height of one pixel in cm."""
+        return self.pixel_pitch_cm * self.pixel_height_over_width
 
     @property
     def degrees_per_pixel(self) -> float:
-        """Visual angle in degrees of one pixel next to the point straight ahead."""
+        """Visual angle in degrees of the width of one pixel next to the point straight ahead."""
         return float(np.degrees(np.arctan(self.pixel_pitch_cm / self.distance_cm)))
 
     def directions_onto(self, other: ScreenGeometry) -> tuple[np.ndarray, np.ndarray]:
@@ -147,10 +155,11 @@ class ScreenGeometry:
             (other rows, rows) and (other columns, columns) float64: picture -> rows @ picture @ columns.T. Their sums
             are 1, or 0 where this screen does not reach.
         """
-        mine, theirs = (each.pixel_pitch_cm / each.distance_cm for each in (self, other))
+        high, other_high = (each.pixel_height_cm / each.distance_cm for each in (self, other))
+        wide, other_wide = (each.pixel_pitch_cm / each.distance_cm for each in (self, other))
         return (
-            np.kron(np.eye(self.planes), _weights(self.rows_a_colour, mine, other.rows_a_colour, theirs)),
-            _weights(self.cols, mine, other.cols, theirs),
+            np.kron(np.eye(self.planes), _weights(self.rows_a_colour, high, other.rows_a_colour, other_high)),
+            _weights(self.cols, wide, other.cols, other_wide),
         )
 
     @property
@@ -166,12 +175,12 @@ class ScreenGeometry:
         np.ndarray
             (rows, cols) square degrees, > 0, smaller towards the edges.
         """
-        heights = np.tile(self._edge_to_edge_deg(self.rows_a_colour), self.planes)
-        widths = self._edge_to_edge_deg(self.cols)
+        heights = np.tile(self._edge_to_edge_deg(self.rows_a_colour, self.pixel_height_cm), self.planes)
+        widths = self._edge_to_edge_deg(self.cols, self.pixel_pitch_cm)
         return np.outer(heights, widths)
 
-    def _edge_to_edge_deg(self, count: int) -> np.ndarray:
-        edges_cm = (np.arange(count + 1) - count / 2) * self.pixel_pitch_cm
+    def _edge_to_edge_deg(self, count: int, side_cm: float) -> np.ndarray:
+        edges_cm = (np.arange(count + 1) - count / 2) * side_cm
         return np.diff(np.degrees(np.arctan(edges_cm / self.distance_cm)))
 
     def mask_diameter_deg(self, mask: np.ndarray) -> float:
@@ -241,7 +250,7 @@ class ScreenGeometry:
         return 2.0 * float(np.degrees(np.arctan2(length_cm / 2.0, self.distance_cm)))
 
     def eccentricity_radius_px(self, eccentricity_deg: float) -> float:
-        """Radius in pixels of the ring at one eccentricity around the centre of the screen.
+        """Radius in pixels, to the side, of the ring at one eccentricity around the centre of the screen.
 
         Parameters
         ----------
@@ -251,7 +260,7 @@ class ScreenGeometry:
         Returns
         -------
         float
-            > 0.
+            > 0; upwards it is `pixel_height_over_width` times less.
 
         Raises
         ------
@@ -264,11 +273,24 @@ class ScreenGeometry:
 
     def eccentricities_deg(self) -> np.ndarray:
         """(rows, cols) angle of every pixel's middle from the point straight ahead, degrees."""
+        rows, columns = np.arange(self.rows)[:, None] % self.rows_a_colour, np.arange(self.cols)[None, :]
+        return np.degrees(np.arctan(self.away_px(rows, columns) * self.pixel_pitch_cm / self.distance_cm))
+
+    def away_px(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """How far places are from the point straight ahead.
+
+        Parameters
+        ----------
+        rows, columns
+            Of one colour, pixels; shapes that go together.
+
+        Returns
+        -------
+        np.ndarray
+            In widths of a pixel, >= 0.
+        """
         row, column = self.centre
-        away_px = np.hypot(
-            (np.arange(self.rows) % self.rows_a_colour)[:, None] - row, np.arange(self.cols)[None, :] - column
-        )
-        return np.degrees(np.arctan(away_px * self.pixel_pitch_cm / self.distance_cm))
+        return np.hypot((rows - row) * self.pixel_height_over_width, columns - column)
 
     def mask_eccentricity_deg(self, mask: np.ndarray) -> float:
         """How far from straight ahead a mask reaches, in degrees, to the middle of its farthest pixel; 0 if empty.

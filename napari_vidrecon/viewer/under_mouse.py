@@ -132,7 +132,7 @@ class Readout:
         middle_row, middle_column = screen.centre
         pitch = screen.pixel_pitch_cm / screen.distance_cm
         right = np.degrees(np.arctan((column - middle_column) * pitch))
-        up = np.degrees(np.arctan((middle_row - row) * pitch))
+        up = np.degrees(np.arctan((middle_row - row) * pitch * screen.pixel_height_over_width))
         return f"{colour} ({right:+.0f}°, {up:+.0f}° from the middle)"
 
     def _neuron(self, row: int, frame: int) -> str:

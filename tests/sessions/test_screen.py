@@ -121,3 +121,37 @@ def test_degrees_of_a_screen_of_two_colours_are_those_of_one() -> None:
 def test_names_of_colours_are_such_as_can_be_shown():
     with pytest.raises(ValueError, match="names of as many equal parts"):
         ScreenGeometry(rows=36, cols=16, colours=("green\x1b[2J", "uv"))
+
+
+STRETCHED = ScreenGeometry(width_cm=52.0, height_cm=32.5, distance_cm=15.0)
+"""A movie of 36 x 64 pixels over all of a monitor of 16:10: its pixels are 1.11 times as high as wide."""
+
+
+def test_pixels_that_are_stretched_fill_the_screen_they_are_shown_on():
+    assert STRETCHED.pixel_height_over_width == pytest.approx(10 / 9)
+    heights = STRETCHED.pixel_areas_deg2()[:, 32] / STRETCHED.pixel_areas_deg2()[0, 32]
+    height, width = STRETCHED.size_deg()
+    one = STRETCHED.pixel_areas_deg2().sum() / (height * width)
+    assert one == pytest.approx(1.0)
+    assert heights.argmax() in (17, 18)
+    assert STRETCHED.extent_deg(np.ones((36, 64))) == pytest.approx((height, width))
+    top = STRETCHED.eccentricities_deg()[0, 31:33].mean()
+    assert top == pytest.approx(np.degrees(np.arctan((16.25 - 32.5 / 72) / 15)), abs=0.05)
+    # To the side nothing changes.
+    side = ScreenGeometry(width_cm=52.0, height_cm=29.25, distance_cm=15.0)
+    assert STRETCHED.eccentricity_radius_px(30.0) == side.eccentricity_radius_px(30.0)
+    assert STRETCHED.degrees_per_pixel == side.degrees_per_pixel
+
+
+def test_the_size_of_a_usual_screen_leaves_its_pixels_square():
+    assert SCREEN.pixel_height_over_width == 1.0
+    assert SCREEN.pixel_height_cm == SCREEN.pixel_pitch_cm
+
+
+def test_pictures_of_stretched_pixels_find_their_directions_on_square_ones():
+    coarse = ScreenGeometry(rows=18, cols=64)
+    down, across = coarse.directions_onto(SCREEN)
+    np.testing.assert_allclose(across, np.eye(64))
+    angle_of_row = (np.arange(18) - 8.5) * 2.0
+    np.testing.assert_allclose((down @ angle_of_row)[1:-1], (np.arange(36) - 17.5)[1:-1], atol=0.02)
+    assert down.sum(axis=1) == pytest.approx(1.0)

@@ -54,8 +54,8 @@ FEW_TRIALS = 60
 
 DARKEST_LIKELY = 32.0
 """Movies that never get brighter were most likely stored with other values of black and white."""
-SQUARE_WITHIN = 0.1
-"""Pixels that are higher or wider by this share are no longer square."""
+STRETCHED_BY = 0.1
+"""Pixels that are higher or wider by this share are told: the size of a screen may be that of another one."""
 TALL = 1.1
 """No screen before a mouse is so many times as high as wide: rows and columns may have changed places."""
 
@@ -315,11 +315,11 @@ def _note_resampling(recording: Recording, cuts: list[TrialCut], settings: Impor
     how = "averaged over each frame" if rate > 1.5 * settings.frame_rate_hz else "interpolated linearly"
     text = UNIT_NOTE if isinstance(recording.activity, Spikes) else f"{rate:.4g} Hz to the video clock, {how}"
     report.add("resampled", "activity", text)
-    if abs(screen.pixel_height_over_width - 1.0) > SQUARE_WITHIN:
+    if abs(screen.pixel_height_over_width - 1.0) > STRETCHED_BY:
         text = (
             f"{screen.rows_a_colour} x {screen.cols} pixels on {screen.width_cm:g} x {screen.height_cm:g} cm are "
-            f"{screen.pixel_height_over_width:.2g} times as high as wide, and square ones are meant: angles will be "
-            "wrong; give the size of what they fill, --screen-cm WIDTH,HEIGHT,DISTANCE"
+            f"{screen.pixel_height_over_width:.2g} times as high as wide, which angles follow; if they were not "
+            "stretched so, give the size of what they fill, --screen-cm WIDTH,HEIGHT,DISTANCE"
         )
         report.add("warning", "screen", text)
     for movie in {recording.presentations[cut.presentation].movie for cut in cuts}:
