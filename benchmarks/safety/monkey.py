@@ -35,6 +35,7 @@ CYCLES_A_LOOK = 50
 MEGABYTE = 1e6
 PATIENCE_S = 7200
 EVENTS_S = 0.02
+REST_S = 2.0
 LATEST_MOVES = 12
 POOLS = ("asyncio", "zarr_io")
 """Threads that zarr keeps for reading, as many as it needs at once and at most a few a processor."""
@@ -180,6 +181,8 @@ def play(seed: int, cycles: int, kit: dict[str, Path], folder: Path, tell: Calla
 
     from benchmarks.safety.monkey_answers import Answers
     from benchmarks.safety.monkey_moves import Monkey
+    from napari_vidrecon.viewer.live_picture import canvas_of
+    from napari_vidrecon.viewer.main_window import main_window_of
 
     recorder = Recorder(folder / "logs")
     viewer = napari.Viewer()
@@ -203,8 +206,11 @@ def play(seed: int, cycles: int, kit: dict[str, Path], folder: Path, tell: Calla
 
     def look() -> None:
         monkey.settle()
-        live(1.5)
+        live(REST_S)
         application.sendPostedEvents(None, 52)  # deferred deletions
+        gc.collect()
+        # Pictures and programs of layers that are gone go with the next picture of the canvas.
+        canvas_of(main_window_of(viewer)).update()
         live(0.2)
         outcome.memory_mb.append(own_mb())
         names = sorted(_thread_name(each.name) for each in threading.enumerate())

@@ -69,6 +69,8 @@ class _Listening:
 POLL_MILLISECONDS = 83
 """12 Hz: as often as a runner publishes."""
 COLLECT_MILLISECONDS = 200
+ANEW_AT_LOOKS = (1, 6)
+"""The second, after a second, finds what Qt and the canvas still held at the first, as of layers that are gone."""
 MANY_MODULES = 100
 """So many that came since tell of a library such as torch."""
 
@@ -87,7 +89,8 @@ class Collector:
 
     def __init__(self) -> None:
         self._mine = gc.isenabled()
-        self._anew, self._known_modules, self._modules = False, len(sys.modules), 0
+        self._known_modules, self._modules = len(sys.modules), 0
+        self._looks_to_go: tuple[int, ...] = ()
         # At the end of a program, too: widgets of closed docks that were left to the very end would be freed after Qt.
         weakref.finalize(self, _collect_everything)
         self._timer = QTimer()
@@ -99,14 +102,14 @@ class Collector:
             self._timer.start()
 
     def begin_anew(self) -> None:
-        """Much was let go of: at the next look everything is collected, and what is left then out of account."""
-        self._anew = True
+        """Much was let go of: at the looks to come everything is collected, and what is left then out of account."""
+        self._looks_to_go = ANEW_AT_LOOKS
 
     def collect(self) -> None:
         """Collect the generations that are due, as Python would."""
         before, self._modules = self._modules, len(sys.modules)
-        if self._mine and self._anew:
-            self._anew = False
+        self._looks_to_go = tuple(each - 1 for each in self._looks_to_go if each > 0)
+        if self._mine and 0 in self._looks_to_go:
             _collect_everything()
             gc.freeze()
         elif self._mine and self._modules >= self._known_modules + MANY_MODULES and self._modules == before:

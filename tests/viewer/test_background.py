@@ -19,7 +19,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QWidget
 
 from napari_vidrecon.errors import RunError
-from napari_vidrecon.viewer.background import Background, Collector, Counted
+from napari_vidrecon.viewer.background import ANEW_AT_LOOKS, Background, Collector, Counted
 from napari_vidrecon.viewer.panels.controls import JobBar
 from napari_vidrecon.viewer.runs.jobs import Job
 
@@ -312,6 +312,17 @@ def test_what_libraries_are_made_of_is_not_gone_through_again_and_garbage_among_
         collector.collect()
         assert (gone(), gone_later()) == (None, None)
         assert frozen(there)
+        # Held by something else still, as what Qt deletes at its next turn.
+        held = Node()
+        gone_at_last = weakref.ref(held)
+        collector.begin_anew()
+        collector.collect()
+        assert frozen(held)
+        del held
+        for _ in range(ANEW_AT_LOOKS[-1] - ANEW_AT_LOOKS[0]):
+            assert gone_at_last() is not None
+            collector.collect()
+        assert gone_at_last() is None
     finally:
         collector.close()
     assert not frozen(there)
