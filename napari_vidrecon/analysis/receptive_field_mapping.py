@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
-from napari_vidrecon.encoders.answers import check_finite, check_session_fits, check_size
+from napari_vidrecon.encoders.answers import check_finite, check_session_fits, check_windows
 from napari_vidrecon.encoders.chunks import chunk_that_fits
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.encoders.windows import FrameWindows
@@ -244,9 +244,11 @@ class _Viewing:
         windows = self._windows
         self._show(places, level)
         chunk = chunk_that_fits(self.encoder, gradient=False)
-        seen = torch.cat([self.encoder.responses(part) for part in windows.split(chunk)])
-        size = (len(windows), self.encoder.spec.neurons, self.encoder.spec.windows.size)
-        check_size(self.encoder, seen, size, "windows x neurons x frames")
+        answers = []
+        for part in windows.split(chunk):
+            answers.append(self.encoder.responses(part))
+            check_windows(self.encoder, answers[-1], len(part), self.encoder.spec.neurons)
+        seen = torch.cat(answers)
         # Taken off again, which is less work than to copy all of the grey for every batch.
         self._show(places, GREY_LEVEL)
         by_place = seen.unflatten(0, (len(places), len(self._grey)))

@@ -45,17 +45,25 @@ class UnusableAnswer(EncoderError):
         What is wrong, without the encoder's name and without advice.
     """
 
+    advice = "the encoder is damaged or its training failed: take another one, or train it again"
+
     def __init__(self, encoder: str, wanted: str, found: str, clip: str = "") -> None:
         self.parts = (encoder, wanted, found)
         self.short = f"expected {wanted}{f' for {clip}' if clip else ''}, found {found}"
-        super().__init__(
-            f"{one_line(encoder, LONGEST_NAME)}: {self.short}; "
-            "the encoder is damaged or its training failed: take another one, or train it again"
-        )
+        super().__init__(f"{one_line(encoder, LONGEST_NAME)}: {self.short}; {self.advice}")
 
     def for_clip(self, clip: str) -> UnusableAnswer:
         """The same about a movie that is known by name."""
-        return UnusableAnswer(*self.parts, one_line(clip, LONGEST_NAME))
+        return type(self)(*self.parts, one_line(clip, LONGEST_NAME))
+
+
+class NoActivity(UnusableAnswer):
+    """What a module of one's own answers is nothing that could be activity, or nothing to climb along."""
+
+    advice = (
+        "its module has to be mended (docs/own_encoder.md says what it answers): check_encoder, or `vidrecon info FILE "
+        "--check`, lists all that is wrong"
+    )
 
 
 def predicted(
@@ -126,7 +134,41 @@ def check_size(encoder: Encoder, activity: Any, size: tuple[int, ...], axes: str
     found = getattr(activity, "shape", None)
     if found is None or tuple(found) != size:
         shown = f"{type(activity).__name__}" if found is None else " x ".join(map(str, found)) or "one number"
-        raise UnusableAnswer(encoder.spec.name, f"activity of {' x '.join(map(str, size))} ({axes})", shown)
+        raise NoActivity(encoder.spec.name, f"activity of {' x '.join(map(str, size))} ({axes})", shown)
+
+
+def check_windows(encoder: Encoder, activity: Any, windows: int, neurons: int, *, gradient: bool = False) -> None:
+    """Refuse an answer to windows that is no tensor of activity.
+
+    Parameters
+    ----------
+    encoder
+        Whose answer it is.
+    activity
+        The answer.
+    windows, neurons
+        How many were asked for.
+    gradient
+        Whether the movie is to be changed by it, so that a gradient has to lead back to it.
+
+    Raises
+    ------
+    NoActivity
+        It is of another size, no tensor, not of real numbers, or cut off from the movie.
+    """
+    size = (windows, neurons, encoder.spec.windows.size)
+    check_size(encoder, activity, size, "windows x neurons x frames")
+    wanted = f"activity of {' x '.join(map(str, size))} (windows x neurons x frames)"
+    if not isinstance(activity, torch.Tensor):
+        raise NoActivity(encoder.spec.name, f"{wanted} as a tensor", type(activity).__name__)
+    if activity.is_complex():
+        raise NoActivity(encoder.spec.name, f"{wanted} in real numbers", "complex ones")
+    if gradient and not activity.requires_grad:
+        raise NoActivity(
+            encoder.spec.name,
+            "activity with a gradient that leads back to the movie",
+            "none: whole numbers, numpy, no_grad or detach cut it off",
+        )
 
 
 def check_finite(encoder: Encoder, activity: np.ndarray | torch.Tensor, clip: str = "") -> None:

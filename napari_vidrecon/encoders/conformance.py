@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from napari_vidrecon.encoders.answers import UnusableAnswer, predicted
+from napari_vidrecon.encoders.answers import NoActivity, UnusableAnswer, predicted
 from napari_vidrecon.encoders.answers import check_finite as find_not_finite
 from napari_vidrecon.encoders.chunks import with_state
 from napari_vidrecon.encoders.encoder import INPUT_CHANNELS, Encoder, Movable, Traits
-from napari_vidrecon.errors import VidreconError, one_line
+from napari_vidrecon.errors import EncoderError, VidreconError, one_line
 
 EXTRA_FRAMES = 3
 """The test clip is a little longer than a window, so that windows overlap."""
@@ -94,23 +95,33 @@ def check_encoder(encoder: Encoder, seed: int = 0) -> list[Finding]:
     Returns
     -------
     list[Finding]
-        What is wrong with it, in the order of `CHECKS`; empty if nothing is. Where answers are not finite, nothing else
-        can be told from them.
+        What is wrong with it, in the order of `CHECKS`; empty if nothing is. Where answers are no activity, or
+        not finite, nothing else can be told from them.
     """
-    findings = []
+    findings, no_activity = [], False
     for name, check in CHECKS.items():
+        settings = torch.is_grad_enabled(), torch.get_default_dtype()
         try:
             clip = Clip.for_encoder(encoder, seed)
             # One by one, so that what was found before an error is kept.
             for message in check(encoder, clip):
                 findings.append(Finding(name, message))
+        except NoActivity as refused:
+            findings.append(Finding("shapes", refused.short))
+            no_activity = True
         except UnusableAnswer as refused:
             # The next check says for which movies.
             if name != "shapes":
                 findings.append(Finding("finite", refused.short))
         except Exception as error:  # noqa: BLE001 (whatever a stranger's encoder raises is what was found)
             findings.append(Finding(name, f"expected an answer, found {type(error).__name__}: {one_line(error)}"))
-        if name == "finite" and any(finding.check == "finite" for finding in findings):
+        if settings != (torch.is_grad_enabled(), torch.get_default_dtype()):
+            torch.set_grad_enabled(settings[0])
+            torch.set_default_dtype(settings[1])
+            findings.append(
+                Finding(name, "expected torch's settings (gradients, default type) left alone, found them changed")
+            )
+        if no_activity or (name == "finite" and any(finding.check == "finite" for finding in findings)):
             break
     return findings
 
@@ -160,12 +171,7 @@ def check_finite(encoder: Encoder, clip: Clip) -> Iterator[str]:
 
 def check_gradient(encoder: Encoder, clip: Clip) -> Iterator[str]:
     """The gradient of the activity with respect to the model input is that of finite differences."""
-    exact = copy.deepcopy(encoder)
-    if isinstance(exact, Movable):
-        if torch.device(exact.device).type == "mps":
-            # Apple's GPUs have no double precision.
-            exact.to(device="cpu")
-        exact.to(dtype=torch.float64)
+    exact = _most_exact(encoder, clip)
     windows = clip.windows(exact)[:1].detach().requires_grad_()
     generator = torch.Generator().manual_seed(0)
     shape = (1, exact.spec.neurons, exact.spec.windows.size)
@@ -200,12 +206,37 @@ def check_gradient(encoder: Encoder, clip: Clip) -> Iterator[str]:
                 break
 
 
+def _most_exact(encoder: Encoder, clip: Clip) -> Encoder:
+    """A copy in double precision, or in single where its code asks for that."""
+    try:
+        copied = [copy.deepcopy(encoder) for _ in GRADIENT_TOLERANCE]
+    except RuntimeError:
+        # Torch copies no tensor that a gradient leads to.
+        raise EncoderError(
+            "one that can be copied, and not one that keeps its last answer; keep answers outside, or detached"
+        ) from None
+    for exact, dtype in zip(copied, GRADIENT_TOLERANCE, strict=True):
+        if not isinstance(exact, Movable):
+            break
+        if torch.device(exact.device).type == "mps":
+            # Apple's GPUs have no double precision.
+            exact.to(device="cpu")
+        exact.to(dtype=dtype)
+        with contextlib.suppress(VidreconError, RuntimeError), torch.no_grad():
+            exact.responses(clip.windows(exact)[:1])
+            break
+    return exact
+
+
 def check_determinism(encoder: Encoder, clip: Clip) -> Iterator[str]:
-    """The same input gives the same bits."""
+    """The same input gives the same bits, and stays as it was."""
     windows = clip.windows(encoder)
+    given = windows.clone()
     with torch.no_grad():
-        if not torch.equal(encoder.responses(windows), encoder.responses(windows)):
+        if not torch.equal(encoder.responses(windows), encoder.responses(given.clone())):
             yield "expected the same activity twice, found different bits; is dropout still on?"
+    if not torch.equal(windows, given):
+        yield "expected the windows left as they were given, found that it changes them; work on a copy"
 
 
 def check_windows(encoder: Encoder, clip: Clip) -> Iterator[str]:
@@ -215,7 +246,7 @@ def check_windows(encoder: Encoder, clip: Clip) -> Iterator[str]:
     with torch.no_grad():
         together = encoder.responses(windows)
         alone = torch.cat([encoder.responses(window[None]) for window in windows])
-    if _differ(together.cpu().numpy(), alone.cpu().numpy()):
+    if _differ(_numbers(together), _numbers(alone)):
         yield "expected a window to answer the same alone and among others, found different activity"
     if with_state(encoder) is not None:
         return
@@ -241,13 +272,13 @@ def check_state(encoder: Encoder, clip: Clip) -> Iterator[str]:
         first, state = stateful.continued(paced[:, :, : size // 2])
         rest, _ = stateful.continued(paced[:, :, size // 2 :], state)
         window = encoder.responses(paced[:, :, :size])
-    found = torch.cat([first, rest], dim=2).cpu().numpy()
-    if _differ(found, whole.cpu().numpy()):
+    found = torch.cat([first, rest], dim=2)
+    if _differ(_numbers(found), _numbers(whole)):
         yield "expected the same activity in two parts as in one, found another: is all of its state given on?"
-    if _differ(window.cpu().numpy(), whole[:, :, :size].cpu().numpy()):
+    if _differ(_numbers(window), _numbers(whole[:, :, :size])):
         yield "expected a window to begin as a clip does, found different activity"
     predicted = encoder.predict(clip.video, clip.behavior, clip.pupil_center)[:, ::step]
-    if _differ(predicted, whole[0].cpu().numpy()):
+    if _differ(predicted, _numbers(whole[0])):
         yield "expected predict to run through the whole clip, found other activity"
 
 
@@ -263,7 +294,7 @@ def check_causality(encoder: Encoder, clip: Clip) -> Iterator[str]:
     changed, later = windows.clone(), encoder.spec.windows.size // 2
     changed[:, 0, later:] = 255.0 - changed[:, 0, later:]
     with torch.no_grad():
-        before, after = (encoder.responses(each)[..., :later].cpu().numpy() for each in (windows, changed))
+        before, after = (_numbers(encoder.responses(each)[..., :later]) for each in (windows, changed))
     if _differ(after, before):
         yield "expected activity that does not depend on later frames, as the encoder is causal, found that it does"
 
@@ -293,7 +324,7 @@ def check_neurons(encoder: Encoder, clip: Clip) -> Iterator[str]:
     some = torch.arange(encoder.spec.neurons - 1, -1, -2, device=windows.device)
     with torch.no_grad():
         expected, found = encoder.responses(windows)[:, some], encoder.responses(windows, some)
-    if found.shape != expected.shape or _differ(found.cpu().numpy(), expected.cpu().numpy()):
+    if found.shape != expected.shape or _differ(_numbers(found), _numbers(expected)):
         yield "expected a subset of neurons to answer as among all, found other activity"
     try:
         encoder.require_neurons(encoder.spec.neurons + 1, "a recording")
@@ -332,6 +363,11 @@ CHECKS: dict[str, Callable[[Encoder, Clip], Iterator[str]]] = {
     "behavior": check_behavior,
 }
 """All checks by name, in the order they are made."""
+
+
+def _numbers(activity: torch.Tensor) -> np.ndarray:
+    # Numpy knows no bfloat16.
+    return activity.detach().to("cpu", torch.promote_types(activity.dtype, torch.float32)).numpy()
 
 
 def _differ(found: np.ndarray, expected: np.ndarray, tolerance: float = RELATIVE_TOLERANCE) -> bool:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from napari_vidrecon.encoders.answers import check_finite, keeps_direction, sums_to_a_number, why_another_gradient
+from napari_vidrecon.encoders.answers import (
+    check_finite,
+    check_windows,
+    keeps_direction,
+    sums_to_a_number,
+    why_another_gradient,
+)
 from napari_vidrecon.encoders.architecture import Architecture
 from napari_vidrecon.encoders.chunks import (
     State,
@@ -21,12 +31,14 @@ from napari_vidrecon.encoders.chunks import (
 from napari_vidrecon.encoders.encoder import BEHAVIOR_CHANNELS, INPUT_CHANNELS, Encoder, EncoderSpec
 from napari_vidrecon.encoders.frozen import FrozenForm, form_of
 from napari_vidrecon.encoders.frozen.fused_block import FusedPasses, Tiling, kernels_at_hand
-from napari_vidrecon.errors import EncoderError
+from napari_vidrecon.errors import EncoderError, VidreconError, one_line
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.settings import finite_number
 
 CHECKED_WINDOWS = 2
 LARGEST_GREY_LEVEL = 255.0
+OWN_PACKAGE = __name__.partition(".")[0]
+LONGEST_REASON = 300
 logger = logging.getLogger(__name__)
 
 
@@ -95,7 +107,7 @@ class WindowEncoder:
     @property
     def dtype(self) -> torch.dtype:
         """Floating-point type of the weights."""
-        return next(p.dtype for p in self.module.parameters() if p.is_floating_point())
+        return next((each.dtype for each in self._tensors if each.is_floating_point()), torch.float32)
 
     @property
     def precision(self) -> str:
@@ -212,7 +224,13 @@ class WindowEncoder:
         """
         if self._form is not None:
             return self.frozen(self._form)(windows, neurons)
-        activity = self.module(windows)
+        if type(self.module).__module__.partition(".")[0] == OWN_PACKAGE:
+            activity = self.module(windows)
+        else:
+            with _of_somebody_else(self.spec.name):
+                # A copy: who changes it in place changes nothing of the caller's.
+                activity = self.module(windows.clone())
+            check_windows(self, activity, len(windows), self.spec.neurons)
         return activity if neurons is None else activity[:, neurons]
 
     def continued(
@@ -234,7 +252,11 @@ class WindowEncoder:
         tuple[torch.Tensor, State]
             (B, N, F) >= 0, and the state.
         """
-        activity, after = self.module.continued(inputs, state)  # type: ignore[operator]
+        if type(self.module).__module__.partition(".")[0] == OWN_PACKAGE:
+            activity, after = self.module.continued(inputs, state)  # type: ignore[operator]
+        else:
+            with _of_somebody_else(self.spec.name):
+                activity, after = self.module.continued(inputs.clone(), state)  # type: ignore[operator]
         return activity if neurons is None else activity[:, neurons], after
 
     def use_bfloat16(self) -> bool:
@@ -341,7 +363,7 @@ class WindowEncoder:
             An array that does not fit, or an answer that is not finite.
         """
         inputs = self.pack(video, behavior, pupil_center)
-        return predict_clip(self, inputs, chunk).cpu().numpy()
+        return predict_clip(self, inputs, chunk).float().cpu().numpy()
 
     def require_neurons(self, neurons: int, of: str) -> None:
         """Raise unless the readout has the neurons of a recording.
@@ -361,6 +383,34 @@ class WindowEncoder:
 
 def _tensors_of(module: nn.Module) -> list[torch.Tensor]:
     return [*module.parameters(), *module.buffers()]
+
+
+@contextlib.contextmanager
+def _of_somebody_else(name: str) -> Iterator[None]:
+    """While a module of another package answers: what it sets of torch ends with it, and its faults are its own.
+
+    Raises
+    ------
+    EncoderError
+        It failed; the message says where.
+    """
+    gradients, usual = torch.is_grad_enabled(), torch.get_default_dtype()
+    try:
+        yield
+    except (VidreconError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if "out of memory" in str(error) or "can't allocate memory" in str(error):
+            # Who asked takes fewer windows at once, or says so.
+            raise
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise EncoderError(
+            f"{one_line(name)}: its module failed in {Path(last.filename).name}, line {last.lineno} "
+            f"({type(error).__name__}: {one_line(error, LONGEST_REASON)}); that is for whoever wrote it to mend"
+        ) from error
+    finally:
+        torch.set_grad_enabled(gradients)
+        torch.set_default_dtype(usual)
 
 
 @torch.no_grad()
@@ -389,7 +439,9 @@ def predict_clip(encoder: Encoder, inputs: torch.Tensor, chunk: int | None = Non
     check_chunk(chunk)
     windows = encoder.spec.windows
     frames = inputs.shape[1]
-    total = torch.zeros(frames, encoder.spec.neurons, dtype=inputs.dtype, device=inputs.device)
+    # Windows of half precision add up in single.
+    exact = torch.promote_types(inputs.dtype, torch.float32)
+    total = torch.zeros(frames, encoder.spec.neurons, dtype=exact, device=inputs.device)
     starts = windows.starts(frames)
     if len(starts) == 0:
         return total.T.contiguous()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from napari_vidrecon.encoders.answers import check_size
+from napari_vidrecon.encoders.answers import check_size, check_windows
 from napari_vidrecon.encoders.chunks import Stateful, chunk_by_chunk, chunk_that_fits, gradient_through, with_state
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.reconstruction.composition import Momentum, Spectral
@@ -101,7 +101,7 @@ def sub_batch_gradients(
     def compute(part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         leaf = inputs[:, part].transpose(0, 1).detach().requires_grad_(True)
         activity = encoder.responses(leaf, neurons)
-        check_size(encoder, activity, (len(part), target.shape[0], windows.size), "windows x neurons x frames")
+        check_windows(encoder, activity, len(part), target.shape[0], gradient=True)
         misfit = negative_log_likelihood(activity, target[:, part].transpose(0, 1), config)
         if weights is not None:
             misfit = misfit * weights[:, part].transpose(0, 1)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from napari_vidrecon.encoders.answers import UnusableAnswer, check_clip_fits, check_finite, check_size
+from napari_vidrecon.encoders.answers import UnusableAnswer, check_clip_fits, check_finite, check_windows
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError, EncoderError, MaskError, SessionError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
@@ -406,7 +406,7 @@ def check_one_window(encoder: Encoder, trial: Trial) -> None:
     inputs = encoder.pack(trial.video[frames], trial.behavior[:, frames], trial.pupil_center[:, frames])
     activity = encoder.responses(inputs[None])
     try:
-        check_size(encoder, activity, (1, encoder.spec.neurons, windows.size), "windows x neurons x frames")
+        check_windows(encoder, activity, 1, encoder.spec.neurons)
         check_finite(encoder, activity)
     except UnusableAnswer as refused:
         raise refused.for_clip(trial.name) from None

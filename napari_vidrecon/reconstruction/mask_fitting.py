@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 
-from napari_vidrecon.encoders.answers import check_finite, check_session_fits, check_size
+from napari_vidrecon.encoders.answers import check_finite, check_session_fits, check_windows
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import ConfigError, MaskError
 from napari_vidrecon.reconstruction.inputs import encoder_list
@@ -209,8 +209,7 @@ class MaskFitter:
         opacity = leaf[1].clamp(0.0, 1.0)
         blended = torch.cat([(leaf[0] * opacity + behind * (1.0 - opacity))[None], leaf[2:]])
         activity = self.encoder.responses(blended[:, self._indices].transpose(0, 1))
-        size = (len(self._indices), self.encoder.spec.neurons, self.encoder.spec.windows.size)
-        check_size(self.encoder, activity, size, "windows x neurons x frames")
+        check_windows(self.encoder, activity, len(self._indices), self.encoder.spec.neurons, gradient=True)
         wanted = torch.as_tensor(shown.responses[:, frames], dtype=leaf.dtype, device=leaf.device)
         loss = (activity - wanted[:, self._indices].transpose(0, 1)).square().mean()
         (gradient,) = torch.autograd.grad(loss, leaf)

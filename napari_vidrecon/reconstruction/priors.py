@@ -268,7 +268,22 @@ def build_prior(
 
 
 def prior_identity(name: str, settings: dict[str, Any], frame_rate_hz: float) -> dict[str, str]:
-    """What tells versions of a prior apart: the package, a hash of the file that defines it, and what else decides."""
+    """What tells versions of a prior apart: the package, a hash of the file that defines it, and what else decides.
+
+    Parameters
+    ----------
+    name
+        Of the prior.
+    settings
+        Its own.
+    frame_rate_hz
+        Of the movies that it weighs.
+
+    Returns
+    -------
+    dict[str, str]
+        Plain values, by name.
+    """
     prior = prior_named(name)
     content = prior(**settings).content_at(frame_rate_hz)
     if name in OWN:

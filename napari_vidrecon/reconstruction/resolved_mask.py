@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from napari_vidrecon.encoders.answers import check_finite, check_size
+from napari_vidrecon.encoders.answers import check_finite, check_windows
 from napari_vidrecon.encoders.encoder import Encoder
 from napari_vidrecon.errors import MaskError
 from napari_vidrecon.reconstruction.masks import EVALUATION_THRESHOLD, TRAINING_THRESHOLD
@@ -103,13 +103,14 @@ class InformationFitter:
         piece = trial.part(first, first + self.frames)
         leaf = self.encoder.pack(piece.video, piece.behavior, piece.pupil_center).clone().requires_grad_(True)
         activity = self.encoder.responses(leaf[:, self._indices].transpose(0, 1))
-        size = (len(self._indices), self.encoder.spec.neurons, self.encoder.spec.windows.size)
-        check_size(self.encoder, activity, size, "windows x neurons x frames")
+        check_windows(self.encoder, activity, len(self._indices), self.encoder.spec.neurons, gradient=True)
         check_finite(self.encoder, activity, trial.name)
         recorded = torch.as_tensor(piece.responses, dtype=leaf.dtype, device=leaf.device)[:, self._indices]
         residual = (activity.detach() - recorded.transpose(0, 1)).square()
         deviation = (self._noise(residual, activity.detach()) * activity.detach().clamp(min=LEAST_ACTIVITY)).sqrt()
-        signs = torch.as_tensor(self.generator.choice([-1.0, 1.0], size=size), dtype=leaf.dtype, device=leaf.device)
+        signs = torch.as_tensor(
+            self.generator.choice([-1.0, 1.0], size=tuple(activity.shape)), dtype=leaf.dtype, device=leaf.device
+        )
         (gradient,) = torch.autograd.grad((signs * activity / deviation).sum(), leaf)
         if not gradient.isfinite().all():
             raise MaskError(
