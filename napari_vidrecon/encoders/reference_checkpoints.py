@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import os
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -29,9 +30,11 @@ from napari_vidrecon.errors import EncoderError, one_line
 from napari_vidrecon.storage import open_regular, reading
 from napari_vidrecon.storage.impostors import check_genuine, format_of
 from napari_vidrecon.storage.pickles import ForbiddenObject
+from napari_vidrecon.storage.plain_arrays import PlainArray
 from napari_vidrecon.storage.torch_files import StoredTensor, read_torch_file
 
 EXPECTED = "a checkpoint in torch's format"
+SAFE, ZIP_MAGIC, DESCRIPTION = ".safetensors", b"PK", "data.pkl"
 KIND = "dwiseneuro"
 CORE, COMPILED = "core.", "_orig_mod."
 STARTS, LONGEST_START = (b"PK", b"\x80"), 8
@@ -69,16 +72,20 @@ def read_reference(path: Path) -> StoredEncoder:
         check_genuine(path, file, EXPECTED, EncoderError)
         start = file.read(LONGEST_START)
         if not start.startswith(STARTS):
-            raise EncoderError(
-                f"{path}: expected {EXPECTED}, found {format_of(start) or f'a file that starts with {start!r}'}"
-            )
+            # Nine bytes tell tensors of the other format.
+            found = format_of(start + file.read(1)) or f"a file that starts with {start!r}"
+            other = "; give it that ending" if SAFE in found else ""
+            raise EncoderError(f"{path}: expected {EXPECTED}, found {found}{other}")
+        if start.startswith(ZIP_MAGIC):
+            _check_whole(path, file)
         with reading(path, EncoderError, EXPECTED):
             try:
                 stored = read_torch_file(file, size)
             except ForbiddenObject as found:
                 raise EncoderError(
                     f"{path}: expected only tensors and plain values, found objects that could run code "
-                    f"({one_line(found, 120)}); it was not opened"
+                    f"({one_line(found, 120)}); it was not opened: where it came from, load it and save what is needed "
+                    "alone, torch.save({'params': ..., 'nn_state_dict': model.state_dict()}, FILE)"
                 ) from None
     stored = _as_published(stored)
     if isinstance(stored, dict) and STATIC in stored:
@@ -100,10 +107,29 @@ def read_reference(path: Path) -> StoredEncoder:
     return _described(path, size, *_parts(path, stored))
 
 
+def _check_whole(path: Path, file: BinaryIO) -> None:
+    """Refuse a zip whose end, or whose description, is not there: what a library says of them helps nobody."""
+    with reading(path, EncoderError, EXPECTED):
+        if not zipfile.is_zipfile(file):
+            raise EncoderError(
+                f"{path}: expected {EXPECTED}, found the beginning of one without its end: it was not copied or "
+                "fetched whole; fetch it again"
+            )
+        with zipfile.ZipFile(file) as packed:
+            names = {name.partition("/")[2] for name in packed.namelist()}
+    if DESCRIPTION not in names:
+        raise EncoderError(
+            f"{path}: expected {EXPECTED}, found another zip archive, without a {DESCRIPTION}; unpack it, if the "
+            "checkpoint lies in it"
+        )
+
+
 def _parts(path: Path, stored: dict[str, Any]) -> tuple[Any, dict[str, StoredTensor]]:
     state = stored["nn_state_dict"]
     if not isinstance(state, dict) or not all(isinstance(each, StoredTensor) for each in state.values()):
-        raise EncoderError(f"{path}: its `params` do not describe a DwiseNeuro: its weights are no tensors")
+        raise EncoderError(
+            f"{path}: its `params` do not describe a DwiseNeuro: its weights are no tensors; save a state_dict"
+        )
     if not all(isinstance(name, str) for name in state):
         raise EncoderError(f"{path}: its `params` do not describe a DwiseNeuro: its weights have no names")
     try:
@@ -153,6 +179,10 @@ def _plain(value: Any, left: list[int]) -> Any:
         return tuple(_plain(each, left) for each in value)
     if isinstance(value, (np.bool_, np.number)):
         return value.item()
+    if isinstance(value, StoredTensor) and math.prod(value.size) <= left[0]:
+        return _plain(_tensor(value).tolist(), left)
+    if isinstance(value, PlainArray) and value.array is not None and value.array.size <= left[0]:
+        return _plain(value.array.tolist(), left)
     return value if type(value) in (int, float, bool, str) else None
 
 

@@ -173,3 +173,29 @@ def test_what_convert_writes_is_loaded_before_it_is_done(golden_checkpoints, tmp
     with pytest.raises(EncoderError, match="does not load"):
         convert_checkpoint(golden_checkpoints[0], tmp_path / "encoder.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("told_as", [np.array, torch.tensor])
+def test_sizes_that_are_arrays_are_the_same_sizes(told_as, golden_checkpoints, tmp_path):
+    stored = torch.load(golden_checkpoints[0], weights_only=True)
+    kind, config = stored["params"]["nn_module"]
+    told = {**config, "readout_outputs": told_as(config["readout_outputs"])}
+    torch.save({**stored, "params": {**stored["params"], "nn_module": (kind, told)}}, tmp_path / "arrays.pth")
+    assert _weights(golden_checkpoints[0]) == _weights(tmp_path / "arrays.pth")
+
+
+def test_what_is_wrong_with_a_checkpoint_is_told_with_what_to_do(golden_checkpoints, small_encoder_file, tmp_path):
+    whole = golden_checkpoints[0].read_bytes()
+    (tmp_path / "begun.pth").write_bytes(whole[: len(whole) // 2])
+    with zipfile.ZipFile(tmp_path / "within.pth", "w") as packed:
+        packed.write(golden_checkpoints[0], "models/model.pth")
+    (tmp_path / "renamed.pth").write_bytes(small_encoder_file.read_bytes())
+    torch.save({"params": {"seen": {1, 2}}, "nn_state_dict": {}}, tmp_path / "code.pth")
+    for name, told in {
+        "begun.pth": "without its end: it was not copied or fetched whole; fetch it again",
+        "within.pth": r"another zip archive, without a data\.pkl; unpack it",
+        "renamed.pth": r"found tensors \(\.safetensors\).*; give it that ending",
+        "code.pth": r"could run code \(.*\); it was not opened: .*torch\.save",
+    }.items():
+        with pytest.raises(EncoderError, match=rf"{name}: expected .*{told}"):
+            load_encoder(tmp_path / name, device="cpu")
