@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,10 +71,41 @@ class TestResult:
     correction: str = ""
     note: str = ""
 
+    @property
+    def p_in_words(self) -> str:
+        """Two digits of p; "p not defined" where too little went in."""
+        return f"p = {self.p:.2g}" if np.isfinite(self.p) else "p not defined"
+
+    @property
+    def interval_in_words(self) -> str:
+        """The estimate with its 95 % interval, or the estimate alone."""
+        interval = f"{self.low:.3f} to {self.high:.3f}" if np.isfinite(self.low) else "not defined"
+        return f"{in_digits(self.estimate)} (95 % interval {interval})"
+
     def row(self) -> dict[str, Any]:
         """Plain values, one a column of a table."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return values | {"degrees": ", ".join(f"{degree:g}" for degree in self.degrees)}
+
+
+def in_digits(value: float, digits: int = 3, sign: Literal["-", "+"] = "-") -> str:
+    """A number for people; "not defined" for NaN.
+
+    Parameters
+    ----------
+    value
+        The number.
+    digits
+        Behind the point.
+    sign
+        "+": told of positive ones, too.
+
+    Returns
+    -------
+    str
+        E.g. "0.812".
+    """
+    return f"{value:{sign}.{digits}f}" if np.isfinite(value) else "not defined"
 
 
 def mean_interval(values: ArrayLike, what: str = "mean", **counts: Any) -> TestResult:
@@ -287,7 +318,9 @@ def consecutive_paired_t(
     for index in range(tests):
         compared = f"{levels[index]} against {levels[index + 1]} {unit_name}".rstrip()
         result = paired_t(values[:, index], values[:, index + 1], compared, **counts)
-        results.append(replace(result, corrected_p=min(1.0, result.p * tests), correction=f"Bonferroni, {tests} tests"))
+        # A p that is none stays none: of 1.0 and NaN Python's min takes the first.
+        corrected = min(1.0, result.p * tests) if np.isfinite(result.p) else NAN
+        results.append(replace(result, corrected_p=corrected, correction=f"Bonferroni, {tests} tests"))
     return results
 
 

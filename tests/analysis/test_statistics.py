@@ -160,3 +160,11 @@ def test_the_fewest_units_can_be_compared_over_any_number_of_levels(units: int, 
     result = statistics.repeated_measures_anova(values, "encoders")
     assert 0 < result.p < 1
     assert (0 < result.corrected_p < 1) is (levels > 2)
+
+
+def test_what_has_no_p_has_no_corrected_one_and_says_so_in_words() -> None:
+    (found,) = statistics.consecutive_paired_t([[0.1, 0.2]], [1, 2])
+    assert np.isnan(found.p)
+    assert np.isnan(found.corrected_p)
+    assert found.p_in_words == "p not defined"
+    assert statistics.mean_interval([0.25]).interval_in_words == "0.250 (95 % interval not defined)"

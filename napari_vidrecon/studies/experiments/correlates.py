@@ -42,7 +42,8 @@ def cross_correlation(first: ArrayLike, second: ArrayLike, largest_lag: int) -> 
     -------
     NDArray[np.float64]
         (2 * largest_lag + 1,), lags from -largest_lag; at a positive lag `second` comes later. At lag 0 it is Pearson's
-        r. NaN where a course does not vary, or no frame overlaps.
+        r. NaN where a course does not vary, or where fewer than half of the frames that are known of both overlap: a
+        mean over a few of them is of no scale any more.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def cross_correlation(first: ArrayLike, second: ArrayLike, largest_lag: int) -> 
     known = np.isfinite(x) & np.isfinite(y)
     x, y = _scored(x, known), _scored(y, known)
     lags = range(-largest_lag, largest_lag + 1)
-    return np.array([_mean_product(x, y, lag) for lag in lags])
+    return np.array([_mean_product(x, y, lag, LEAST_KNOWN_OVERLAP * known.sum()) for lag in lags])
 
 
 def _scored(course: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -72,11 +73,11 @@ def _scored(course: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np
     return scored
 
 
-def _mean_product(x: NDArray[np.float64], y: NDArray[np.float64], lag: int) -> float:
+def _mean_product(x: NDArray[np.float64], y: NDArray[np.float64], lag: int, fewest: float) -> float:
     early, late = (x[: len(x) - lag], y[lag:]) if lag >= 0 else (x[-lag:], y[: len(y) + lag])
     products = early * late
     products = products[np.isfinite(products)]
-    return float(products.mean()) if products.size else float("nan")
+    return float(products.mean()) if products.size >= max(fewest, 1) else float("nan")
 
 
 MOVIE_MEASURES = {
@@ -93,7 +94,7 @@ ACCURACY, ACCURACY_LABEL = "mean_frame_correlation", "mean frame correlation r"
 FEWEST_FOR_NO_CORRELATION = 30
 """Clips below which "no significant correlation" says nothing: r = 0.5 would be missed about every fifth time."""
 LARGEST_LAG_S = 2.0
-LEAST_OVERLAP = 2 / 3
+LEAST_OVERLAP, LEAST_KNOWN_OVERLAP = 2 / 3, 1 / 2
 PEAK_WITHIN_S = 0.1
 
 
@@ -254,8 +255,9 @@ def _without_delay(mean: pd.Series[float], rate_hz: float, own: TestResult, agai
     return Finding(
         "within a clip, frames whose activity is better predicted are better reconstructed, without delay",
         abs(peak_s) <= PEAK_WITHIN_S if together else None,
-        f"cross-correlation at lag 0: {own.estimate:.3f} (95 % interval {own.low:.3f} to {own.high:.3f}), "
-        f"{against_other.estimate:+.3f} against different clips (p = {against_other.p:.2g}); peak {mean.max():.3f} at "
+        f"cross-correlation at lag 0: {own.interval_in_words}, "
+        f"{statistics.in_digits(against_other.estimate, sign='+')} against different clips "
+        f"({against_other.p_in_words}); peak {mean.max():.3f} at "
         f"{peak_s:+.2f} s; lags up to {mean.index.max() / rate_hz:.1f} s",
     )
 
@@ -279,7 +281,7 @@ def none_significant(tests: Sequence[TestResult], clips: int) -> bool | None:
 
 def _numbers(tests: dict[str, TestResult], names: Sequence[str]) -> str:
     told = [
-        f"{name.replace('_', ' ')}: r = {tests[name].estimate:.2f}, p = {tests[name].p:.2g}"
+        f"{name.replace('_', ' ')}: r = {statistics.in_digits(tests[name].estimate, 2)}, {tests[name].p_in_words}"
         if np.isfinite(tests[name].p)
         else f"{name.replace('_', ' ')}: {tests[name].note}"
         for name in names

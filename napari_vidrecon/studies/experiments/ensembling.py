@@ -120,6 +120,13 @@ def _finding(table: pd.DataFrame, largest: int) -> Finding:
     means = values.mean(axis=0)
     gains = table.pivot_table(index=["mouse", "clip"], columns="encoders", values="video_correlation")
     best = table[table["encoders"] == 1].set_index(["mouse", "clip"])["highest_video_correlation"].loc[gains.index]
+    if largest == 1:
+        return Finding(
+            "the correlation rises with every encoder that is averaged",
+            None,
+            f"r = {means[0]:.3f} for one encoder; name two or more of each mouse (--encoder, or encoders in the list "
+            "of mice), trained with different seeds",
+        )
     better, best_of_all = int((gains[largest] > gains[1]).sum()), int((gains[largest] > best).sum())
     return Finding(
         f"the correlation rises with every encoder that is averaged, from 1 to {largest}",

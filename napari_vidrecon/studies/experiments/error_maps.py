@@ -201,7 +201,7 @@ def _judge(outcome: Outcome, clips: pd.DataFrame) -> None:
                 None if decisive is None or decisive.p >= SIGNIFICANCE else decisive.estimate > 0,
                 f"r = {clips[first].mean():.3f} and {clips[second].mean():.3f}, higher in "
                 f"{int((clips[first] > clips[second]).sum())} of {len(clips)} clips ({paper})"
-                + ("" if decisive is None else f"; paired t-test over {decisive.unit}s p = {decisive.p:.2g}"),
+                + ("" if decisive is None else f"; paired t-test over {decisive.unit}s {decisive.p_in_words}"),
             )
         )
 

@@ -185,8 +185,8 @@ def _above_random(clips: pd.DataFrame, measure: str, name: str, tests: Sequence[
     return Finding(
         f"the reconstructions resemble the movies shown, far more than random movies ({name})",
         shows,
-        f"r = {own.estimate:.3f} (95 % interval {own.low:.3f} to {own.high:.3f}), random {random.estimate:.3f}, "
-        f"p = {test.p:.2g}, {counted(clips)}; "
+        f"r = {own.interval_in_words}, random {statistics.in_digits(random.estimate)}, "
+        f"{test.p_in_words}, {counted(clips)}; "
         f"paper: {'0.569 (0.542 to 0.596)' if measure == 'video_correlation' else '0.512 (0.481 to 0.543)'}",
     )
 

@@ -36,3 +36,14 @@ def test_a_constant_course_has_no_correlation() -> None:
 def test_courses_that_do_not_fit_are_refused(second: np.ndarray, lag: int) -> None:
     with pytest.raises(ValueError, match="expected"):
         cross_correlation(np.zeros(5), second, lag)
+
+
+def test_a_lag_at_which_few_known_frames_overlap_has_no_number() -> None:
+    # Two courses whose ends stand out, known in few frames: their product alone would be many times 1.
+    first, second = np.full((2, 30), np.nan)
+    known = [0, 12, 13, 14, 15, 16, 17, 29]
+    first[known], second[known] = [0, 0, 1, 0, 1, 0, 1, 9], [9, 0, 1, 0, 1, 0, 1, 0]
+    found = cross_correlation(first, second, 29)
+    assert np.isnan(found[[0, -1]]).all()
+    assert np.nanmax(np.abs(found)) <= 1
+    assert np.isfinite(found[29])
