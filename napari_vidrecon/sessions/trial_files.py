@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError, StorageError, one_line
+from napari_vidrecon.errors import SessionError, StorageError, number_of, one_line
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.storage import check_inside, read_array
 
@@ -24,6 +24,7 @@ USUAL_REMEDY = "copy or download the file again"
 BRIGHTEST_GREY_LEVEL = 255.0
 GREY_LEVEL_SLACK = 0.5
 NEGATIVE_RESPONSE_TOLERANCE = 1e-3
+MOST_NAMED = 5
 """Negative responses up to this share of the clip's largest one come from resampling and are set to zero."""
 
 
@@ -237,11 +238,17 @@ def value_faults(clip: np.ndarray, file: Path, stream: str) -> Iterator[Fault]:
     for name, bad in (("NaN", np.isnan(clip)), ("infinite", np.isinf(clip))):
         if bad.any():
             first = int(bad.reshape(-1, clip.shape[-1]).any(axis=0).argmax())
+            found, remedy = f"{int(bad.sum())} {name} values, the first in frame {first}", ""
+            if stream == "responses" and clip.ndim == 2 and len(spoilt := np.flatnonzero(bad.any(axis=1))) < len(clip):
+                # Of some neurons the trial is not to be left out: they may be missing from all.
+                named = ", ".join(map(str, spoilt[:MOST_NAMED])) + ", ..." * (len(spoilt) > MOST_NAMED)
+                found = f"{found}, in {number_of(len(spoilt), 'neuron')} of {len(clip)} (row {named})"
+                remedy = ", or, where these neurons are so in every trial, take them out of all (and of meta/neurons)"
             yield Fault(
                 file,
                 f"finite numbers in all {clip.shape[-1]} frames of the clip",
-                f"{int(bad.sum())} {name} values, the first in frame {first}",
-                "interpolate them, or leave this trial out",
+                found,
+                f"interpolate them, or leave this trial out{remedy}",
             )
 
 

@@ -25,7 +25,7 @@ from napari_vidrecon.encoders.training.samples import SampleStatistics, SessionS
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training.training_run import train_encoder
 from napari_vidrecon.encoders.windows import FrameWindows
-from napari_vidrecon.errors import EncoderError
+from napari_vidrecon.errors import EncoderError, SessionError
 from napari_vidrecon.sessions.session import open_session
 
 RECIPE = CompactRecipe(features=8, temporal_kernels=(3,), steps=6, batch_size=3, warmup_steps=2)
@@ -241,3 +241,10 @@ def test_mice_whose_pupils_were_filmed_by_other_cameras_answer_each_on_its_own_s
 def first_neurons(statistics: SampleStatistics) -> SampleStatistics:
     """Of four neurons alone."""
     return replace(statistics, response_mean=statistics.response_mean[:4], response_sd=statistics.response_sd[:4])
+
+
+def test_a_session_without_trials_to_learn_from_is_told_its_tiers(copy_of_small_session, tmp_path):
+    tiers = copy_of_small_session / "meta" / "trials" / "tiers.npy"
+    np.save(tiers, np.full(len(np.load(tiers)), "oracle"))
+    with pytest.raises(SessionError, match=r"to train on, found none.*its tiers are oracle: .*meta/trials/tiers\.npy"):
+        train_encoder([open_session(copy_of_small_session)], CompactRecipe(steps=1), tmp_path / "encoder.safetensors")

@@ -545,3 +545,15 @@ def test_behaviour_that_was_not_recorded_and_not_padded_makes_no_clip_longer(cop
     np.save(whole["behavior"], np.zeros((2, padded.shape[1]), np.float32))
     session = open_session(copy_of_small_session)
     assert session.trial(0).frames == session.clip_frames(0) == frames
+
+
+def test_neurons_that_are_nan_are_named_as_what_may_be_left_out(copy_of_small_session: Path) -> None:
+    file = copy_of_small_session / "data" / "responses" / "1.npy"
+    responses = np.load(file)
+    responses[3, :40] = np.nan
+    responses[7, 2] = np.nan
+    np.save(file, responses)
+    with pytest.raises(
+        SessionError, match=r"first in frame 0, in 2 neurons of 20 \(row 3, 7\); .* take them out of all"
+    ):
+        open_session(copy_of_small_session).trial(1)

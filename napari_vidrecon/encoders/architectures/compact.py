@@ -47,6 +47,7 @@ VIDEO_MEAN = 115.0
 VIDEO_SD = 60.0
 GAZE = slice(2, 4)
 """Pupil x and y among the four of behaviour."""
+LARGEST_LOGIT = 700.0
 SMALLEST_POWER = 1e-12
 """Of the map of a neuron that looks nowhere."""
 MOST_SHIFT_SHARE = 0.1
@@ -218,7 +219,8 @@ class FactorisedReadout(nn.Module):
     def logits_of(self, response: torch.Tensor) -> torch.Tensor:
         """What the softplus makes a response, (N,), of."""
         scaled = (response.clamp(min=1e-2) * self.beta).double()
-        return torch.log(torch.expm1(scaled))
+        # The exponential of what is larger is no number any more, and its logarithm is what it was made of.
+        return torch.where(scaled > LARGEST_LOGIT, scaled, torch.log(torch.expm1(scaled.clamp(max=LARGEST_LOGIT))))
 
     def start_from_mean(self, mean_response: torch.Tensor) -> None:
         """Set the bias so that an untrained encoder predicts each neuron's mean response, (N,)."""

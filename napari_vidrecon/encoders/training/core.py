@@ -278,7 +278,7 @@ def core_for_few_frames(
     found = first_core(recipe, sessions[0])
     if found is None or min(map(len, trials)) < LEAST_TRIALS:
         return None, recipe
-    frames = sum(len(ids) * len(session.trial(ids[0]).video) for session, ids in zip(sessions, trials, strict=True))
+    frames = sum(session.clip_frames(each) for session, ids in zip(sessions, trials, strict=True) for each in ids)
     if frames > FEW_FRAMES:
         return None, recipe
     kept = PretrainedCore(found.path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_vidrecon.encoders.windows import FrameWindows
-from napari_vidrecon.errors import SessionError
+from napari_vidrecon.errors import SessionError, one_line
 
 if TYPE_CHECKING:
     from napari_vidrecon.sessions.session import Session
@@ -91,7 +91,11 @@ class SessionSamples:
         self, session: Session, trial_ids: list[int], windows: FrameWindows, cache_bytes: int = CACHE_BYTES
     ) -> None:
         if not trial_ids:
-            raise SessionError(f"{session.path}: expected trials to train on, found none of the wanted tier")
+            raise SessionError(
+                f"{session.path}: expected trials to train on, found none of the wanted tier or fold; its tiers are "
+                f"{one_line(', '.join(dict.fromkeys(session.tiers.values())))}: give the trials to learn from the "
+                "tier train (meta/trials/tiers.npy), or name a fold"
+            )
         self.session, self.trial_ids, self.windows = session, list(trial_ids), windows
         self.cache_bytes = cache_bytes
         self._kept: dict[int, TrialArrays] = {}

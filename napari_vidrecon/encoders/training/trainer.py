@@ -330,7 +330,8 @@ class Trainer:
         if not np.isfinite(value):
             raise EncoderError(
                 f"training step {self.step_index}: the loss is {value}; lower the learning rate "
-                f"({self.schedule.peak:g}), or rescale the responses, whose mean reaches {self.largest_mean:.3g}"
+                f"({self.schedule.peak:g}), or rescale the responses, whose mean reaches {self.largest_mean:.3g} "
+                "(`vidrecon info` of the session names a factor where its units are unusual)"
             )
         self.curve.add(self.step_index, value, rate)
         self.half_way = False

@@ -129,3 +129,10 @@ def test_a_training_draws_each_neurons_map_together_of_all_mice_alike(small_sess
     free, drawn = scatter(0.0), scatter(5.0)
     assert (drawn < 0.9 * free).all()
     torch.testing.assert_close(*(drawn / free), rtol=0.1, atol=0.0)
+
+
+def test_a_readout_begins_with_the_mean_of_responses_of_any_units():
+    means = torch.tensor([0.5, 3.0, 2e3, 3e4, 1e7])
+    readout = Compact(CompactConfig((len(means),), features=8, temporal_kernels=(5,))).readouts[0]
+    begun = torch.nn.functional.softplus(readout.logits_of(means)) / readout.beta
+    torch.testing.assert_close(begun.float(), means)
