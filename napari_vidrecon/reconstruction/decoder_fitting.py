@@ -138,6 +138,11 @@ def fit_decoder(
     tops = screen.rows_a_colour * np.arange(screen.planes)
     frequencies = np.concatenate([one + np.array([top, 0]) for top in tops])
     mean = np.mean([rooted(session.trial(each).responses).mean(axis=1) for each in ids], axis=0).astype(np.float32)
+    if not mean.any():
+        raise SessionError(
+            f"{session.path}: expected activity to fit a decoder on, found 0 of all neurons in all "
+            f"{len(ids)} training trials, as where responses are withheld"
+        )
     regression = _Regression(len(lags) * session.n_neurons, len(frequencies))
     levels = []
     for done, trial_id in enumerate(ids, start=1):

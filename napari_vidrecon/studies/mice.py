@@ -130,7 +130,10 @@ class Mouse:
         # Of a mouse without any movie all are taken: what needs none is computed, and the rest is not defined.
         chosen = shown or chosen
         if not chosen:
-            raise SessionError(f"{self.session}: expected clips with responses to reconstruct, found none; name trials")
+            raise SessionError(
+                f"{self.session}: expected held-out clips with responses to reconstruct (tier {SAMPLE_TEST_TIER} or "
+                f'fold {HELD_OUT_FOLD}), found none; name its trials in a list of mice (--mice, "trials": [0, 1])'
+            )
         # Once each: a clip that is named twice is no second one to any test.
         return tuple(dict.fromkeys(chosen))
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.encoders.architectures.compact import CompactRecipe
 from napari_vidrecon.encoders.checkpoints import load_encoder, read_encoder_file
+from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.training import core as core_module
 from napari_vidrecon.encoders.training import readout_fit
 from napari_vidrecon.encoders.training.core import PretrainedCore, core_for_few_frames
@@ -158,6 +159,9 @@ def test_what_does_not_fit_a_core_is_one_clear_line(new_mouse, small_encoder_fil
     (copy_of_small_session / "config.json").write_text(json.dumps({"frame_rate_hz": 15}))
     with pytest.raises(EncoderError, match=r"expected movies of 36x64 pixels at 30 Hz.*found 36x64 pixels at 15 Hz"):
         trainer(open_session(copy_of_small_session), core)
+    two_colours = Canvas(36, 64, colours=("green", "uv"))
+    with pytest.raises(EncoderError, match=r"found 18x64 pixels in green and uv at 30 Hz in mouse"):
+        core.require_screen(two_colours, 30.0, "mouse")
     with pytest.raises(ConfigError, match="thaw: expected a share"):
         PretrainedCore(small_encoder_file, thaw=1.5)
 

@@ -26,6 +26,7 @@ from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training.training_run import train_encoder
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import EncoderError, SessionError
+from napari_vidrecon.reconstruction.decoder_fitting import DecoderRecipe, fit_decoder
 from napari_vidrecon.sessions.session import open_session
 
 RECIPE = CompactRecipe(features=8, temporal_kernels=(3,), steps=6, batch_size=3, warmup_steps=2)
@@ -248,3 +249,14 @@ def test_a_session_without_trials_to_learn_from_is_told_its_tiers(copy_of_small_
     np.save(tiers, np.full(len(np.load(tiers)), "oracle"))
     with pytest.raises(SessionError, match=r"to train on, found none.*its tiers are oracle: .*meta/trials/tiers\.npy"):
         train_encoder([open_session(copy_of_small_session)], CompactRecipe(steps=1), tmp_path / "encoder.safetensors")
+
+
+def test_a_recording_in_which_nobody_is_active_is_nothing_to_learn_from(copy_of_small_session, tmp_path):
+    for file in (copy_of_small_session / "data" / "responses").glob("*.npy"):
+        responses = np.load(file)
+        np.save(file, np.where(np.isnan(responses), responses, 0.0))
+    silent = open_session(copy_of_small_session)
+    with pytest.raises(SessionError, match=r"expected activity to learn from, found 0 of all neurons in all of its"):
+        train_encoder([silent], CompactRecipe(steps=1), tmp_path / "encoder.safetensors")
+    with pytest.raises(SessionError, match=r"expected activity to fit a decoder on, found 0 of all neurons"):
+        fit_decoder(silent, DecoderRecipe(lags_frames=(0, 2), finest_cycles_per_px=0.1))

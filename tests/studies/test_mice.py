@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_vidrecon.errors import ConfigError, EncoderError, MaskError, SessionError, VidreconError
@@ -184,3 +185,11 @@ def test_mice_of_other_screens_are_told_before_a_run_is_started(tiny_mouse, tiny
     with pytest.raises(SessionError, match=told):
         conduct([], Plan(mice, tiny_scale), tmp_path / "studies")
     assert not (tmp_path / "studies").exists()
+
+
+def test_a_mouse_without_held_out_clips_is_told_how_to_name_its_trials(copy_of_small_session) -> None:
+    tiers = copy_of_small_session / "meta" / "trials" / "tiers.npy"
+    np.save(tiers, np.full(len(np.load(tiers)), "oracle"))
+    mouse = one_mouse(copy_of_small_session, [Path("a")], Path("b"))
+    with pytest.raises(SessionError, match=r"expected held-out clips .*tier live_test_main or fold 0.*\(--mice"):
+        mouse.clips()

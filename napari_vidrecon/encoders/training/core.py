@@ -127,7 +127,8 @@ class PretrainedCore:
         mine, rate = Canvas(**self.stored.canvas), self.stored.frame_rate_hz
         if (mine, rate) != (canvas, frame_rate_hz):
             told = [
-                f"{each.screen_rows}x{each.screen_columns} pixels{' in ' * bool(each.colours)}"
+                f"{each.screen_rows // max(1, len(each.colours))}x{each.screen_columns} pixels"
+                f"{' in ' * bool(each.colours)}"
                 f"{' and '.join(each.colours)} at {hertz:g} Hz"
                 for each, hertz in ((mine, rate), (canvas, frame_rate_hz))
             ]

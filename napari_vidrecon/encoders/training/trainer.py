@@ -39,7 +39,7 @@ from napari_vidrecon.encoders.training.readout_fit import fit_readouts, start_re
 from napari_vidrecon.encoders.training.samples import SampleStatistics, SessionSamples
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
-from napari_vidrecon.errors import ConfigError, EncoderError
+from napari_vidrecon.errors import ConfigError, EncoderError, SessionError, number_of
 from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import reading
 
@@ -217,6 +217,12 @@ class Trainer:
                 "window, found one; give distilled_pairs=all to learn from it for the same mouse"
             )
         statistics = [samples.statistics() for samples in self.samples]
+        for samples, each in zip(self.samples, statistics, strict=True):
+            if not each.response_mean.any():
+                raise SessionError(
+                    f"{samples.session.path}: expected activity to learn from, found 0 of all neurons in all of its "
+                    f"{number_of(len(samples.trial_ids), 'training trial')}, as where responses are withheld"
+                )
         self.largest_mean = max(float(each.response_mean.max()) for each in statistics)
         self.neutral_behaviors = [each.behavior_mean for each in statistics]
         rows, columns = self.samples[0].arrays(self.samples[0].trial_ids[0]).video.shape[1:]
