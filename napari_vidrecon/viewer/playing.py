@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import weakref
@@ -44,6 +45,13 @@ TOUCHES = frozenset(
         QEvent.Type.ShortcutOverride, QEvent.Type.DragEnter, QEvent.Type.DragMove,
     )
 )  # fmt: skip
+WAKES = frozenset(
+    (
+        QEvent.Type.Show, QEvent.Type.Hide, QEvent.Type.Move, QEvent.Type.Resize, QEvent.Type.LayoutRequest,
+        QEvent.Type.EnabledChange, QEvent.Type.StyleChange, QEvent.Type.PaletteChange, QEvent.Type.FontChange,
+    )
+)  # fmt: skip
+"""What comes of a widget that has something new to show: a dock, a notification, another text, another theme."""
 
 
 class Player(QObject):
@@ -200,7 +208,7 @@ class Player(QObject):
         took_s, self._drawing_since = now - self._drawing_since, None
         if self.pictures is not None and took_s > FAST_S:
             self.pictures.prepare()
-            rests = self.rest is not None and self.rest.begin()
+            rests = bool(self.pictures.windows) and self.rest is not None and self.rest.begin()
             self._rests_until = now + (WINDOW_REST_S if rests else RESTS * took_s)
         elif self.pictures is not None:
             self._close_pictures()
@@ -239,7 +247,8 @@ class Rest(QObject):
     """Keeps the main window from being composed anew while a movie plays and nobody touches anything.
 
     Without a graphics card that takes 60 ms and more, in which the movie stands still. The slider and the line of the
-    status are drawn over themselves. A hand on the mouse or the keyboard ends it at once.
+    status are drawn over themselves. A hand on the mouse or the keyboard ends it at once, and so does whatever else in
+    the window has something new to show.
 
     Parameters
     ----------
@@ -293,9 +302,8 @@ class Rest(QObject):
         if main is None or self._busy():
             self.end()
             return
-        for each in (*self._sliders, main.statusBar()):
-            if each is not None:
-                self._beside.show(each)
+        for each in self._drawn_beside(main):
+            self._beside.show(each)
 
     def end(self) -> None:
         """Have the window drawn."""
@@ -305,21 +313,35 @@ class Rest(QObject):
         self._beside.close()
         main = self._window_of()
         if main is not None:
-            # What was kept back.
-            QCoreApplication.postEvent(main, QEvent(QEvent.Type.UpdateRequest))
+            # What was kept back. Of a window that was closed meanwhile Python's half may be the last that is left.
+            with contextlib.suppress(RuntimeError):
+                QCoreApplication.postEvent(main, QEvent(QEvent.Type.UpdateRequest))
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Keep back Qt's requests for a picture of the window while it rests, and hear of hands."""
         kind = None if event is None else event.type()
         if kind == QEvent.Type.UpdateRequest:
             return self.active and watched is self._window_of()
-        touched = kind in TOUCHES or (kind == QEvent.Type.Resize and watched is self._window_of())
+        touched = kind in TOUCHES or (kind in WAKES and self._is_seen(watched, kind == QEvent.Type.Hide))
         if touched:
             self._touched_s = time.perf_counter()
         if touched and self.active:
             # Not at once: the event may be for one of the windows that go then.
             QTimer.singleShot(0, self.end)
         return False
+
+    def _drawn_beside(self, main: QMainWindow) -> list[QWidget]:
+        """What goes along while the window rests."""
+        return [each for each in (*self._sliders, main.statusBar()) if each is not None]
+
+    def _is_seen(self, watched: QObject | None, was_seen: bool) -> bool:
+        """Whether it is, or was until now, to be seen in the window, and is not drawn beside it."""
+        main = self._window_of()
+        if main is None or not isinstance(watched, QWidget) or not (was_seen or watched.isVisible()):
+            return False
+        if watched.window() is not main:
+            return False
+        return not any(each is watched or each.isAncestorOf(watched) for each in self._drawn_beside(main))
 
 
 KEY, TITLE = "F9", "Movies alone"

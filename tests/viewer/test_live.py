@@ -7,10 +7,14 @@ import itertools
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
+<<<<<<< HEAD
 from qtpy.QtCore import QEvent, QObject, QPoint, QPointF, Qt
+=======
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+>>>>>>> e0717fc (What comes up while a movie plays and the window rests is drawn at once; a window that went meanwhile is no crash)
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPixmap
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QScrollBar, QWidget
+from qtpy.QtWidgets import QApplication, QDialog, QLabel, QMainWindow, QScrollBar, QWidget
 
 from napari_vidrecon.reconstruction.history import History, StepInfo
 from napari_vidrecon.reconstruction.runner import Snapshot
@@ -22,6 +26,7 @@ from napari_vidrecon.viewer.contributions.commands import show_board
 from napari_vidrecon.viewer.controller import RunController
 from napari_vidrecon.viewer.main_window import go_to_frame, present_frame
 from napari_vidrecon.viewer.model import ReconstructionModel, RunState
+from napari_vidrecon.viewer.playing import Rest
 from napari_vidrecon.viewer.plots import ProgressPlot
 from napari_vidrecon.viewer.record import Course
 from napari_vidrecon.viewer.registry import workspace_of
@@ -425,6 +430,7 @@ def test_the_window_does_not_rest_where_something_else_follows_the_movie_or_goes
 
 
 @pytest.mark.window
+<<<<<<< HEAD
 def test_the_step_of_a_run_is_seen_without_the_window_being_composed_for_it(
     qtbot: QtBot, make_napari_viewer_proxy, make_model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -470,6 +476,43 @@ class Asked(QObject):
     def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
         self.times += event is not None and event.type() == QEvent.Type.UpdateRequest
         return False
+=======
+def test_what_comes_up_while_the_window_rests_is_seen_at_once(
+    qtbot: QtBot, played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player, main = played.player, played.parent()
+    news, told = QDialog(main, Qt.WindowType.SubWindow), played.stage_bar.play
+    news.setStyleSheet("background: #ff0000")
+    news.setGeometry(main.width() // 2, main.height() // 2, 60, 40)
+    monkeypatch.setattr(player_module, "TOUCHED_S", 0.3)
+
+    qtbot.waitUntil(lambda: player.rest.active, timeout=20_000)
+    news.show()
+    # What plays would lie over it.
+    qtbot.waitUntil(lambda: not player.pictures.windows, timeout=10_000)
+    qtbot.waitUntil(lambda: sorted(on_screen(main, news)[20, 30]) == [0, 0, 255], timeout=5000)
+    qtbot.wait(500)
+    assert not player.rest.active
+    news.hide()
+    for appears in (
+        lambda: told.setText("a longer text than before"),
+        lambda: setattr(played.board.viewer, "theme", "light"),
+    ):
+        qtbot.waitUntil(lambda: player.rest.active, timeout=20_000)
+        appears()
+        qtbot.waitUntil(lambda: not player.rest.active, timeout=5000)
+
+
+def test_a_window_that_went_while_it_rested_leaves_nothing_that_could_fail(qtbot: QtBot) -> None:
+    main = QMainWindow()
+    rest = Rest(main, lambda: False)
+    rest.watch()
+    assert rest.begin()
+    main.deleteLater()
+    QApplication.sendPostedEvents(main, QEvent.Type.DeferredDelete.value)
+    rest.close()
+    assert not rest.active
+>>>>>>> e0717fc (What comes up while a movie plays and the window rests is drawn at once; a window that went meanwhile is no crash)
 
 
 SAME_LEVELS = 2
