@@ -246,6 +246,30 @@ def test_the_program_waits_for_what_a_job_keeps_when_it_quits(listener: Listener
     assert listener.news == ["kept"]
 
 
+KEPT_BY_A_POOL_OF_THREADS = """
+import pathlib, sys
+from concurrent.futures import ThreadPoolExecutor
+from napari_vidrecon.viewer.runs.jobs import Job
+
+kept = pathlib.Path(sys.argv[1])
+
+
+def work(job):
+    job.cancelled.wait(30)
+    with ThreadPoolExecutor() as pool:
+        pool.submit(kept.write_text, "kept").result()
+
+
+Job(work, "vidrecon-test").start()
+"""
+
+
+def test_a_program_that_ends_without_a_word_of_qt_waits_until_a_job_has_kept_what_it_made(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.txt"
+    subprocess.run([sys.executable, "-c", KEPT_BY_A_POOL_OF_THREADS, str(kept)], check=True, timeout=60)
+    assert kept.read_text() == "kept"
+
+
 def test_a_bar_shows_how_far_the_work_is_and_ends_it(qtbot: QtBot, listener: Listener) -> None:
     panel = QWidget()
     qtbot.addWidget(panel)

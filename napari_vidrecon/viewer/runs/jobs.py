@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401  # what it does at the end of a program has to come after ours
 import ctypes
 import logging
 import queue
@@ -100,7 +101,7 @@ class Job:
 
     def start(self) -> Job:
         """Begin."""
-        atexit.register(self._finish_at_exit)
+        _AT_WORK.add(self)
         self._thread.start()
         return self
 
@@ -163,13 +164,22 @@ class Job:
             self.tell(Failed(in_one_line(error)))
         finally:
             library.removeHandler(listener)
-            atexit.unregister(self._finish_at_exit)
+            _AT_WORK.discard(self)
             del work
             give_memory_back()
 
-    def _finish_at_exit(self) -> None:
-        self.cancel()
-        self._thread.join(EXIT_GRACE_SECONDS)
+
+_AT_WORK: set[Job] = set()
+
+
+def _finish_at_exit() -> None:
+    """Where no event loop of Qt's says that the program ends, as at the end of a script or of IPython."""
+    jobs = OpenJobs(list(_AT_WORK))
+    jobs.finish()
+
+
+# Python's pools of threads end before `atexit` does anything, and without them no run can be written any more.
+getattr(threading, "_register_atexit", atexit.register)(_finish_at_exit)
 
 
 class _Listener(logging.Handler):
