@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.metadata
 import unicodedata
@@ -11,6 +12,15 @@ from typing import ClassVar
 INDEX, TROUBLESHOOTING = "docs/index.md", "docs/how_to/troubleshooting.md"
 LONGEST_DETAIL = 300
 MOST_CHARACTERS_READ = 16
+SYSTEM_REASONS = {
+    errno.ENOSPC: "the disk is full; make room or choose another",
+    errno.EDQUOT: "the disk quota is used up; make room or choose another",
+    errno.ENAMETOOLONG: "the name is longer than the system takes; choose a shorter one",
+    errno.EMFILE: "too many files are open; close other programs, or raise the limit (ulimit -n)",
+    errno.ENFILE: "too many files are open; close other programs",
+    errno.EFBIG: "the disk, or a limit of this account, does not take a file of this size",
+}
+"""What the system refused, where that is the fault of no program; what to do is said with it."""
 
 
 class VidreconError(Exception):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -15,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from napari_vidrecon.cli.report import Stopped, nobody_reads_stdout, open_closed_streams, settle_streams, tell
-from napari_vidrecon.errors import TROUBLESHOOTING, VidreconError, one_line, page
+from napari_vidrecon.errors import SYSTEM_REASONS, TROUBLESHOOTING, VidreconError, one_line, page
 
 NOBODY_READS = 1
 INPUT_AT_FAULT = 2
@@ -38,14 +37,6 @@ READING, KEPT = "while reading ", "what is done is kept in "
 """How notes of errors begin that say something to a person; see `storage.reading` and `reconstruction.runner`."""
 STDOUT = "standard output"
 GONE = "the folder that the command was started in is gone; change to another"
-SYSTEM_REASONS = {
-    errno.ENOSPC: "the disk is full; make room or choose another",
-    errno.EDQUOT: "the disk quota is used up; make room or choose another",
-    errno.ENAMETOOLONG: "the name is longer than the system takes; choose a shorter one",
-    errno.EMFILE: "too many files are open; close other programs, or raise the limit (ulimit -n)",
-    errno.ENFILE: "too many files are open; close other programs",
-    errno.EFBIG: "the disk, or a limit of this account, does not take a file of this size",
-}
 
 
 def guarded(run: Callable[[list[str]], int], words: list[str], *, whole_process: bool) -> int:

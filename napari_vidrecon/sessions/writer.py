@@ -147,10 +147,12 @@ def require_replaceable(
     StorageError
         Something lies there that may not be replaced.
     """
-    recover_folder(folder)
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    if not (folder / mark).is_file():
+    with disk_errors(folder):
+        recover_folder(folder)
+        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+            return
+        is_of_this_origin = (folder / mark).is_file()
+    if not is_of_this_origin:
         raise StorageError(f"{folder}: expected a free name for the session, found other files; choose another name")
     if not replace:
         raise StorageError(

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from psygnal import EmitLoopError
 
-from napari_vidrecon.errors import VidreconError, one_line
+from napari_vidrecon.errors import SYSTEM_REASONS, VidreconError, one_line
 from napari_vidrecon.storage.fault_log import write_fault_log
 
 PACKAGE = "napari_vidrecon"
@@ -47,6 +47,8 @@ def in_one_line(error: BaseException) -> str:
         return one_line(behind, LONGEST_LINE)
     if isinstance(behind, MemoryError) or any(sign in str(behind).lower() for sign in OUT_OF_MEMORY_SIGNS):
         return OUT_OF_MEMORY
+    if isinstance(behind, OSError) and behind.errno in SYSTEM_REASONS:
+        return f"{one_line(behind.filename or 'A file')}: {SYSTEM_REASONS[behind.errno]}"
     log = write_fault_log(error)
     return one_line(_explained(behind) + (f" Details: {log}" if log is not None else ""), LONGEST_LINE)
 

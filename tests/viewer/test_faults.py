@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -104,6 +105,12 @@ def test_an_error_of_the_input_is_told_in_its_own_words_and_not_logged(small_mod
     with pytest.raises(Exception, match="mask") as raised:
         small_model.set_mask(AlphaMask.full())
     assert in_one_line(raised.value) == "mask.npy: expected a mask, found none"
+
+
+def test_what_the_system_refused_is_told_with_what_to_do_and_not_logged():
+    assert in_one_line(OSError(errno.ENOSPC, "No space left", "a.npy")) == (
+        "a.npy: the disk is full; make room or choose another"
+    )
 
 
 def _refuse() -> None:

@@ -258,6 +258,32 @@ def test_files_that_cannot_be_read_become_one_message(form: ImportForm, tmp_path
     assert form.table.topLevelItemCount() == 0
 
 
+def test_what_keeps_files_from_being_imported_is_said_with_the_name_of_the_file(
+    form: ImportForm, raw: RawMouse, tmp_path: Path
+) -> None:
+    source = raw.write_arrays(tmp_path / "raw")
+    (source / "activity_times.npy").unlink()
+    chosen(form, source)
+    assert "activity_times.npy: clock of the activity: nothing there" in form.message.text()
+    raw.write_arrays(source)
+    (source / "stimulus.npy").write_bytes((source / "stimulus.npy").read_bytes()[:5000])
+    chosen(form, source)
+    assert "stimulus.npy: expected" in form.message.text()
+    assert "the file is truncated" in form.message.text()
+
+
+def test_a_place_that_takes_no_session_is_told_with_what_to_do_and_a_disk_itself_may_be_chosen(
+    form: ImportForm, raw: RawMouse, tmp_path: Path
+) -> None:
+    chosen(form, raw.write_arrays(tmp_path / "raw"))
+    form.out.setText(str(tmp_path / ("a" * 300)))
+    form.start()
+    assert form.controller.wait()
+    assert "the name is longer than the system takes; choose a shorter one" in form.message.text()
+    chosen(form, Path(tmp_path.anchor))
+    assert form.out.text() == str(Path(tmp_path.anchor) / "recording_session")
+
+
 def test_where_several_series_could_be_meant_one_is_chosen_from_those_found(
     form: ImportForm, raw: RawMouse, tmp_path: Path
 ) -> None:

@@ -48,7 +48,27 @@ def preview(folder: Path, activity_file: str) -> list[Column]:
         description, _ = read_description(folder, activity_file)
     except (SessionError, StorageError) as error:
         return [*list_columns(folder, {}), Column.unreadable("description", str(error), fault=True)]
-    return list_columns(folder, uses(description))
+    return list_columns(folder, uses(description)) + _missing_clocks(description)
+
+
+def _missing_clocks(description: Description) -> list[Column]:
+    """What is sampled needs a clock; spikes are times themselves."""
+    activity, untimed = description.activity, "nothing there, and no times or rate_hz in recording.toml"
+    parts = {
+        "activity": None if activity.clusters else activity,
+        "running": description.running,
+        "pupil_size": description.pupil_size,
+        "pupil_center": description.pupil_center,
+    }
+    return [
+        Column.unreadable(f"{name}_times.npy", f"clock of the {_title(name)}: {untimed}", fault=True)
+        for name, part in parts.items()
+        if part is not None and part.times is None and part.rate_hz is None
+    ]
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").replace("center", "centre")
 
 
 def uses(description: Description) -> Known:
@@ -57,7 +77,7 @@ def uses(description: Description) -> Known:
     streams = {name: getattr(description, name) for name in ("activity", "running", "pupil_size", "pupil_center")}
     for name, part in streams.items():
         if part is not None:
-            title = name.replace("_", " ").replace("center", "centre")
+            title = _title(name)
             clock = (part.times, part.ticks_hz, getattr(part, "planes", 1)) if part.times else None
             found[part.file] = (title, clock, part.rate_hz)
             if part.times:

@@ -18,6 +18,7 @@ import numpy as np
 from napari_vidrecon.errors import SessionError, StorageError, one_line, optional_module
 from napari_vidrecon.sessions.downloading.answers import BrokenConnection, asked, check_address, whole_number
 from napari_vidrecon.storage import open_regular, reading
+from napari_vidrecon.storage.impostors import HEAD_BYTES, format_of, recognised
 
 DANDI_API = "https://api.dandiarchive.org/api"
 BLOCK_BYTES = 4 << 20
@@ -217,9 +218,10 @@ def require_self_contained(path: Path, expected: str = "an NWB file", remote: Ra
     import h5py
 
     with open_regular(path, expected) if remote is None else contextlib.nullcontext(remote) as opened:
-        found = opened.read(len(HDF5_MAGIC))
-    if found != HDF5_MAGIC:
-        raise StorageError(f"{path}: expected {expected}, found one that starts with {found!r}")
+        head = opened.read(HEAD_BYTES)
+    if not head.startswith(HDF5_MAGIC):
+        found = recognised(head) or format_of(head) or f"one that starts with {head[: len(HDF5_MAGIC)]!r}"
+        raise StorageError(f"{path}: expected {expected}, found {found}")
     with reading(path, expected=expected), h5py.File(path if remote is None else remote, "r") as file:
         waiting: list[tuple[Any, int]] = [(file, 0)]
         seen = {_address(file)}

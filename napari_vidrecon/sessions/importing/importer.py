@@ -174,7 +174,8 @@ class ClipStore:
     ) -> None:
         self._recording, self._fit, self.screen = recording, fit, screen
         existing = next((each for each in (place, *place.parents) if each.is_dir()), None)
-        self._file = tempfile.TemporaryFile(dir=existing)  # noqa: SIM115  # closed by whoever made this
+        with disk_errors(place):
+            self._file = tempfile.TemporaryFile(dir=existing)  # noqa: SIM115  # closed by whoever made this
         self._at: dict[object, tuple[int, tuple[int, ...]]] = {}
 
     def clip(self, cut: TrialCut) -> np.ndarray:

@@ -12,7 +12,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QDialog, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, number_of
 from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.importing.controller import ImportController, in_words_of_the_form
 from napari_vidrecon.viewer.importing.options import ReadingOptions, SettingsOptions
@@ -36,6 +36,7 @@ from napari_vidrecon.viewer.plots import theme_colours
 from napari_vidrecon.viewer.tooltips import explain
 
 if TYPE_CHECKING:
+    from napari_vidrecon.sessions.importing.columns import Column as Found
     from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 
 SCREEN_FOLD = "Screen, colours and frame rate"
@@ -131,7 +132,8 @@ class ImportForm(QDialog):
         self.reading.forget()
         self.source_name.setText(str(self._source))
         if not self._out_is_chosen:
-            self.out.setText(str(self._source.with_name(self._source.stem + SESSION_ENDING)))
+            # The root of a disk has no name.
+            self.out.setText(str(self._source.parent / ((self._source.stem or "recording") + SESSION_ENDING)))
         self.look()
 
     def look(self) -> None:
@@ -259,12 +261,13 @@ class ImportForm(QDialog):
             return ""
         found = [use for use in (*NEEDED, *WISHED) if use in self._used]
         neutral = [use for use in WISHED[:-1] if use not in self._used]
-        text = f"{len(controller.columns)} entries; found {', '.join(found) or 'nothing that can be used'}."
+        entries = number_of(len(controller.columns), "entry", "entries")
+        text = f"{entries}; found {', '.join(found) or 'nothing that can be used'}."
         return text + (f" Without {', '.join(neutral)}: neutral values are taken." if neutral else "")
 
     def _show_message(self) -> None:
         controller = self.controller
-        faults = [in_words_of_the_form(column.use) for column in controller.columns or () if column.fault]
+        faults = [self._told_of(column) for column in controller.columns or () if column.fault]
         text, colour = "", theme_colours(self)["rose"]
         if self._mistyped or controller.fault:
             text = self._mistyped or controller.fault
@@ -274,6 +277,11 @@ class ImportForm(QDialog):
             text, colour = faults[0], theme_colours(self)["orange"]
         self.message.setText(f'<span style="color:{colour}">{html.escape(text)}</span>')
         self.message.setVisible(bool(text))
+
+    def _told_of(self, column: Found) -> str:
+        """What is wrong with an array, and with which."""
+        names_it = self._source is not None and str(self._source) in column.use
+        return in_words_of_the_form(column.use if names_it else f"{column.name}: {column.use}")
 
     def _lay_out(self) -> None:
         fields = form()

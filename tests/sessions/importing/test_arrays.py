@@ -155,6 +155,16 @@ def test_a_preview_of_a_folder_that_cannot_be_imported_says_why_and_lists_it_all
     assert "stimulus.npy or a folder stimulus, found neither" in columns["description"].use
 
 
+def test_a_preview_says_which_clock_is_missing(folder: Path) -> None:
+    def faults() -> dict[str, str]:
+        return {column.name: column.use for column in ArrayFolder(folder).columns() if column.fault}
+
+    assert not faults()
+    (folder / "activity_times.npy").unlink()
+    assert list(faults()) == ["activity_times.npy"]
+    assert "clock of the activity: nothing there" in faults()["activity_times.npy"]
+
+
 def test_a_tier_that_nobody_knows_is_refused(folder: Path, out: Path) -> None:
     np.save(folder / "tiers.npy", np.array(["training"] * 12))
     with pytest.raises(VidreconError, match=r"expected tiers out of train, oracle.*'training'"):

@@ -143,7 +143,7 @@ def gone(archive: Archive) -> str:
 
 def no_nwb(archive: Archive) -> str:
     archive.files["/blobs/mouse.nwb"] = b"<html>sign in</html>"
-    return "expected an NWB file, found one that starts with"
+    return "expected an NWB file, found a web page"
 
 
 @pytest.mark.parametrize("damage", [broken, without_parts, gone, no_nwb])
