@@ -363,7 +363,7 @@ class WindowEncoder:
             An array that does not fit, or an answer that is not finite.
         """
         inputs = self.pack(video, behavior, pupil_center)
-        return predict_clip(self, inputs, chunk).float().cpu().numpy()
+        return predict_clip(self, inputs, chunk).cpu().numpy()
 
     def require_neurons(self, neurons: int, of: str) -> None:
         """Raise unless the readout has the neurons of a recording.

@@ -144,9 +144,9 @@ def test_what_a_module_does_to_its_input_and_to_torch_changes_nothing_else(modul
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_predictions_are_single_precision_whatever_the_module_computes_in(dtype, trial):
+def test_predictions_are_of_single_precision_at_least_whatever_the_module_computes_in(dtype, trial):
     found = predicted_by(Patches().to(dtype), trial)
-    assert found.dtype == np.float32
+    assert found.dtype == (np.float64 if dtype == torch.float64 else np.float32)
     assert np.allclose(found, predicted_by(Patches(), trial), atol=0.05 * found.max())
     assert np.isfinite(reconstructed_by(Patches().to(dtype), trial)).all()
 

@@ -7,11 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
-<<<<<<< HEAD
 from qtpy.QtCore import QEvent, QObject, QPoint, QPointF, Qt
-=======
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
->>>>>>> e0717fc (What comes up while a movie plays and the window rests is drawn at once; a window that went meanwhile is no crash)
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPixmap
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialog, QLabel, QMainWindow, QScrollBar, QWidget
@@ -430,7 +426,6 @@ def test_the_window_does_not_rest_where_something_else_follows_the_movie_or_goes
 
 
 @pytest.mark.window
-<<<<<<< HEAD
 def test_the_step_of_a_run_is_seen_without_the_window_being_composed_for_it(
     qtbot: QtBot, make_napari_viewer_proxy, make_model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -476,7 +471,8 @@ class Asked(QObject):
     def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
         self.times += event is not None and event.type() == QEvent.Type.UpdateRequest
         return False
-=======
+
+
 def test_what_comes_up_while_the_window_rests_is_seen_at_once(
     qtbot: QtBot, played, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -512,7 +508,6 @@ def test_a_window_that_went_while_it_rested_leaves_nothing_that_could_fail(qtbot
     QApplication.sendPostedEvents(main, QEvent.Type.DeferredDelete.value)
     rest.close()
     assert not rest.active
->>>>>>> e0717fc (What comes up while a movie plays and the window rests is drawn at once; a window that went meanwhile is no crash)
 
 
 SAME_LEVELS = 2
