@@ -136,6 +136,13 @@ def test_of_few_frames_that_core_learns_nothing_and_readouts_alone_do_in_few_ste
     assert core_for_few_frames([new_mouse], trials, CompactRecipe()) == (None, CompactRecipe())
 
 
+def test_what_there_is_to_learn_from_is_counted_clip_by_clip_and_not_by_the_first_one(new_mouse, monkeypatch):
+    trials = new_mouse.trials_in_tier("train")
+    lengths = dict.fromkeys(trials, core_module.FEW_FRAMES) | {trials[0]: 40}
+    monkeypatch.setattr(type(new_mouse), "clip_frames", lambda _, trial: lengths[trial])
+    assert core_for_few_frames([new_mouse], [trials], CompactRecipe()) == (None, CompactRecipe())
+
+
 def test_it_begins_by_chance_where_that_is_wanted_and_where_sizes_or_windows_are_others(new_mouse):
     for settings in ({"pretrained": False}, {"features": 12}, {"window_step": 1}, {"expansion_ratio": 3}):
         assert usual_trainer(new_mouse, **settings).begun_with is None
