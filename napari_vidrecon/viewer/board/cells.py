@@ -82,9 +82,17 @@ class CellsView:
 
     def show(self) -> Points | None:
         """Show the cells of the session; None where their positions are not known."""
+        layer = self._placed()
+        if layer is not None:
+            self._dock()
+        return layer
+
+    def _placed(self) -> Points | None:
+        """The cells of the session, whether or not a dock shows them."""
         session = self._model.session
         coordinates = None if session is None else session.coordinates
-        if coordinates is None:
+        known = with_position(coordinates)
+        if coordinates is None or not known.any():
             return None
         if self.scene is None:
             self.scene = ViewerModel(ndisplay=3, title=DOCK_NAME)
@@ -94,7 +102,9 @@ class CellsView:
             self.scene.canvas.overlays.scale_bar.visible = True
             self.scene.scene.overlays.axes.visible = True
             self.scene.canvas.events.size.connect(self._fit)
-        depth_first = np.asarray(coordinates, dtype=np.float32)[:, ::-1]
+        depth_first = np.array(coordinates, dtype=np.float32)[:, ::-1]
+        # Napari does not survive points that lie nowhere; every neuron keeps its number.
+        depth_first[~known] = depth_first[known].mean(axis=0)
         layer = self.layer
         if layer is not None and not np.array_equal(layer.data, depth_first):
             self.scene.layers.clear()
@@ -104,6 +114,7 @@ class CellsView:
                 depth_first,
                 name="cells",
                 size=CELL_SIZE_UM,
+                shown=known,
                 border_width=0,
                 units=("micrometer",) * depth_first.shape[1],
                 axis_labels=("depth", "y", "x")[-depth_first.shape[1] :],
@@ -118,7 +129,6 @@ class CellsView:
             self.scene.reset_view()
             self.scene.scene.camera.angles = VIEW_ANGLES
         self.update_neurons()
-        self._dock()
         return layer
 
     def update_neurons(self) -> None:
@@ -137,11 +147,13 @@ class CellsView:
             colours[explained.chosen] = transform_color(CHOSEN_COLOUR)
         colours[list(layer.selected_data)] = transform_color(SELECTED_COLOUR)
         layer.face_color = colours
-        self._tell(f"{_listed(HINT)}<br>{legend(known is not None)}")
+        unplaced = int((~layer.shown).sum())
+        missing = (f"{unplaced} of {len(layer.data)} without a position",) if unplaced else ()
+        self._tell(f"{_listed((*HINT, *missing))}<br>{legend(known is not None)}")
 
     def update_session(self) -> None:
         """Another session has other cells."""
-        if self.layer is not None and self.show() is None and self.scene is not None:
+        if self.layer is not None and self._placed() is None and self.scene is not None:
             self.scene.layers.clear()
             self._tell(NO_CELLS)
 
@@ -178,7 +190,7 @@ class CellsView:
         if len(corners) >= FEWEST_CORNERS and self.scene is not None:
             camera = self.scene.scene.camera
             inside = cells_inside(np.asarray(layer.data), np.array(corners), camera.view_direction, camera.up_direction)
-            layer.selected_data = before | set(np.flatnonzero(inside).tolist())
+            layer.selected_data = before | set(np.flatnonzero(inside & layer.shown).tolist())
 
     def _click(self, layer: Points, event: Any) -> Generator[None, None, None]:
         pressed = np.asarray(event.pos)
@@ -224,7 +236,12 @@ class CellsView:
 
     def _dock(self) -> None:
         window = getattr(self._viewer, "window", None)
-        if window is None or DOCK_NAME in window.dock_widgets:
+        if window is None:
+            return
+        if DOCK_NAME in window.dock_widgets and self._widget is not None:
+            # It may have been hidden.
+            self._widget.parentWidget().show()
+            self._widget.parentWidget().raise_()
             return
         self._widget = _CellsWidget(self.scene)
         self._widget.tell(self.words)
@@ -255,6 +272,11 @@ class _CellsWidget(QWidget):
     def sizeHint(self) -> QSize:
         metrics = self.fontMetrics()
         return QSize(DOCK_LETTERS * metrics.averageCharWidth(), DOCK_LINES * metrics.lineSpacing())
+
+
+def with_position(coordinates: np.ndarray | None) -> np.ndarray:
+    """(N,) bool, which neurons have a position; none where positions are not known."""
+    return np.zeros(0, bool) if coordinates is None else np.isfinite(np.asarray(coordinates, float)).all(axis=1)
 
 
 def legend(explained: bool) -> str:

@@ -13,6 +13,7 @@ from napari_vidrecon.reconstruction.targets import NeuronSet
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.viewer.background import subscribe
 from napari_vidrecon.viewer.board import Board
+from napari_vidrecon.viewer.board.cells import with_position
 from napari_vidrecon.viewer.folders import last_folder, remember_last_folder
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.opening import try_to
@@ -142,7 +143,7 @@ class NeuronPanel(QWidget):
 
     def _show_session(self) -> None:
         session = self._model.session
-        has_cells = session is not None and session.coordinates is not None
+        has_cells = session is not None and bool(with_position(session.coordinates).any())
         has_fields = session is not None and receptive_field_centres(session) is not None
         for control in (self.percent, self.seed, self.rows_button, self.all_button):
             control.setEnabled(session is not None)
