@@ -1312,6 +1312,25 @@ def test_the_rasters_keep_still_while_another_tool_is_in_hand(qapp: object, boar
 
 
 @pytest.mark.window
+def test_a_mask_that_was_erased_as_a_whole_stays_as_it_was_which_is_said_and_can_be_taken_back(
+    qtbot, board: Board, model: ReconstructionModel
+) -> None:  # type: ignore[no-untyped-def]
+    told: list[str] = []
+    model.message.connect(lambda text, _is_error: told.append(text))
+    layer = board.begin_painting()
+    layer.paint((2, 2), 1)
+    qtbot.waitUntil(lambda: model.mask.source == "painted by hand", timeout=5000)
+    painted = model.mask
+    layer.data[...] = 0
+    layer.paint((5, 5), 0)
+    qtbot.waitUntil(lambda: bool(told), timeout=5000)
+    assert told == ["All of the mask was erased. It stays as it was until something is painted again."]
+    assert model.mask is painted
+    layer.keymap[KeyBinding.from_str("Ctrl+Z")](layer)
+    assert model.mask is painted
+    np.testing.assert_array_equal(layer.data > 0, painted.binary(model.training_threshold))
+
+
 def test_a_painted_pixel_joins_both_masks_and_an_erased_one_leaves(
     qtbot, board: Board, model: ReconstructionModel
 ) -> None:  # type: ignore[no-untyped-def]
@@ -1466,6 +1485,44 @@ def test_without_positions_there_are_no_cells_to_show(board: Board, model: Recon
     assert "lasso" in board.cells.words
 
 
+def test_neurons_without_a_position_keep_their_numbers_and_are_neither_drawn_nor_selected(
+    board: Board, model: ReconstructionModel
+) -> None:
+    session = model.session
+    assert session is not None
+    known = session.coordinates.astype(np.float32)
+    known[[1, 4], 2] = np.nan
+    session.coordinates = known
+    cells = board.show_cells()
+    assert cells is not None
+    assert np.isfinite(cells.data).all()
+    np.testing.assert_array_equal(np.flatnonzero(~cells.shown), [1, 4])
+    assert f"2 of {NEURONS} without a position" in board.cells.words
+    lasso_all(board)
+    assert cells.selected_data == set(range(NEURONS)) - {1, 4}
+    session.coordinates = np.full_like(known, np.nan)
+    assert board.show_cells() is None
+
+
+def lasso_all(board: Board) -> None:
+    """Shift-drag a line around all cells, from a distance."""
+    cells, scene = board.cells_layer(), board.cells.scene
+    assert cells is not None
+    assert scene is not None
+    middle, reach = cells.data.mean(axis=0), 2000.0
+    view, up = np.asarray(scene.scene.camera.view_direction), np.asarray(scene.scene.camera.up_direction)
+    side = np.cross(view, up)
+    corners = [middle + reach * (a * up + b * side) for a, b in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
+    event = SimpleNamespace(position=corners[0], modifiers=("Shift",), type="mouse_press")
+    gesture = board.cells.on_press(scene, event)
+    next(gesture)
+    for corner in corners[1:]:
+        event.position, event.type = corner, "mouse_move"
+        next(gesture)
+    event.type = "mouse_release"
+    next(gesture, None)
+
+
 def test_the_lasso_selects_what_lies_inside_it_from_where_it_was_drawn() -> None:
     cells = np.array([[0.0, 0, 0], [50, 1, 1], [0, 30, 0], [0, 0, 30]])
     corners = np.array([[9.0, -5, -5], [9, -5, 5], [9, 5, 5], [9, 5, -5]])
@@ -1520,10 +1577,22 @@ def test_the_movies_have_their_share_of_a_canvas_of_any_size(kind: Layout, least
 
 
 @pytest.mark.parametrize("kind", [Layout.WATCH, Layout.EXPLAIN])
-@pytest.mark.parametrize("movies", [2, 3, 4])
-def test_nothing_on_a_canvas_of_any_size_overlaps_or_is_cut(kind: Layout, movies: int) -> None:
+@pytest.mark.parametrize(("rows", "cols"), [(60, 9), (100, 4), (8, 100)])
+def test_movies_of_a_narrow_screen_have_titles_where_leaving_them_out_gains_little(
+    kind: Layout, rows: int, cols: int
+) -> None:
     for canvas in CANVASES:
-        layout = arranged(kind, canvas, movies, Clip())
+        for movies in (2, 3):
+            layout = arranged(kind, canvas, movies, Clip(rows=rows, cols=cols))
+            assert layout.words.titles or layout.movie_share > 0.2, canvas
+
+
+@pytest.mark.parametrize("kind", [Layout.WATCH, Layout.EXPLAIN])
+@pytest.mark.parametrize("movies", [2, 3, 4])
+@pytest.mark.parametrize(("rows", "cols"), [(36, 64), (60, 9), (9, 60)])
+def test_nothing_on_a_canvas_of_any_size_overlaps_or_is_cut(kind: Layout, movies: int, rows: int, cols: int) -> None:
+    for canvas in CANVASES:
+        layout = arranged(kind, canvas, movies, Clip(rows=rows, cols=cols))
         parts = [*layout.tiles, *layout.raster_tiles, *([layout.strip] if layout.strip else []), *layout.legend]
         whole = layout.canvas
         for number, box in enumerate(parts):

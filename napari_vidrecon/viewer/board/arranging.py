@@ -31,6 +31,8 @@ SMALL_SHARE = 0.6
 """Of that height, where the canvas is too small for a legend."""
 WATCHED_SHARE = 0.46
 """Least share of the canvas that the movies take where they are watched; words make room for them."""
+WORDY_SHARE, HARDLY_LESS = 0.8, 0.01
+"""The least one where even no words would leave them less, as for a narrow screen: of what they have then."""
 EXPLAINED_SHARE, LEAST_EXPLAINED_SHARE = 0.34, 0.302
 """The share they take beside rasters where there is room, and the least one."""
 GRIDDED_PX = 10.0
@@ -84,10 +86,13 @@ def _arranged(kind: Layout, canvas: tuple[float, float], movies: int, clip: Clip
         celled = _celled(room, kind, others)
         return celled.in_units_of(clip.pitch * clip.cols / celled.tiles[0].width)
     explains = kind is Layout.EXPLAIN
-    least = LEAST_EXPLAINED_SHARE if explains else WATCHED_SHARE
+    least, arrange = (LEAST_EXPLAINED_SHARE, _explaining) if explains else (WATCHED_SHARE, _watching)
+    bare = arrange(room, WORDS[-1])
+    if bare is not None and bare.movie_share < least - HARDLY_LESS:
+        least = WORDY_SHARE * bare.movie_share
     found = []
     for words in WORDS:
-        layout = (_explaining if explains else _watching)(room, words)
+        layout = arrange(room, words)
         if layout is not None:
             found.append(layout)
             if layout.movie_share >= least:

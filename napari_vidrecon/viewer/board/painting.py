@@ -17,6 +17,7 @@ from napari_vidrecon.viewer.model import ReconstructionModel
 BRUSH_PX = 4
 SETTLE_MS = 250
 """The mask follows a stroke of the brush when it has rested for so long."""
+ALL_ERASED = "All of the mask was erased. It stays as it was until something is painted again."
 OPAQUE = 1.0
 CLEAR = 0.0
 
@@ -136,9 +137,14 @@ class MaskPainting:
         self._settling.start(SETTLE_MS)
 
     def _undo(self, _layer: Labels) -> None:
-        """A stroke that was just drawn is a change, too."""
+        """A stroke that was just drawn is a change, too; one that left nothing is none of the model's."""
         self._end_stroke()
-        self._model.undo()
+        layer = self.layer
+        if layer is not None and not np.asarray(layer.data).any():
+            layer.data[...] = self._before
+            redraw(layer)
+        else:
+            self._model.undo()
 
     def _redo(self, _layer: Labels) -> None:
         self._end_stroke()
@@ -155,8 +161,11 @@ class MaskPainting:
         if layer is None:
             return
         inside, was = np.asarray(layer.data) > 0, self._before > 0
-        # An empty mask cannot be reconstructed in; wait until something is painted again.
-        if not inside.any() or np.array_equal(inside, was):
+        if not inside.any():
+            # An empty mask cannot be reconstructed in; wait until something is painted again.
+            model.message.emit(ALL_ERASED, False)
+            return
+        if np.array_equal(inside, was):
             return
         alpha = model.mask.screen.copy()
         alpha[inside & ~was] = max(OPAQUE, model.training_threshold, model.evaluation_threshold)
