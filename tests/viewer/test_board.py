@@ -1322,7 +1322,8 @@ def test_a_mask_that_was_erased_as_a_whole_stays_as_it_was_which_is_said_and_can
     qtbot.waitUntil(lambda: model.mask.source == "painted by hand", timeout=5000)
     painted = model.mask
     layer.data[...] = 0
-    layer.paint((5, 5), 0)
+    layer.data[2, 2] = 1
+    layer.paint((2, 2), 0)
     qtbot.waitUntil(lambda: bool(told), timeout=5000)
     assert told == ["All of the mask was erased. It stays as it was until something is painted again."]
     assert model.mask is painted
@@ -1331,6 +1332,7 @@ def test_a_mask_that_was_erased_as_a_whole_stays_as_it_was_which_is_said_and_can
     np.testing.assert_array_equal(layer.data > 0, painted.binary(model.training_threshold))
 
 
+@pytest.mark.window
 def test_a_painted_pixel_joins_both_masks_and_an_erased_one_leaves(
     qtbot, board: Board, model: ReconstructionModel
 ) -> None:  # type: ignore[no-untyped-def]
