@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
     QComboBox,
+    QLineEdit,
     QListWidget,
     QMessageBox,
     QTreeWidget,
@@ -311,6 +312,20 @@ def test_both_thresholds_move_with_the_slider_and_one_undo_takes_a_drag_back(qtb
     small_model.undo()
     assert (small_model.training_threshold, small_model.evaluation_threshold) == (0.4, 0.6)
     assert panel.thresholds.value() == pytest.approx((0.4, 0.6))
+
+
+def test_the_numbers_at_the_slider_of_thresholds_are_as_high_as_their_letters_whatever_those_become(
+    qtbot: QtBot, small_model, board
+):
+    panel = MaskPanel(small_model, board, MaskFitController(small_model))
+    qtbot.addWidget(panel)
+    panel.show()
+    low = panel.thresholds.minimumHeight()
+    panel.setStyleSheet("* { font-size: 24pt; }")
+    numbers = [each for each in panel.thresholds.findChildren(QLineEdit) if each.isVisible()]
+    assert len(numbers) == 4
+    qtbot.waitUntil(lambda: all(each.height() >= each.fontMetrics().height() > low / 2 for each in numbers))
+    assert panel.thresholds.minimumHeight() == panel.thresholds.minimumSizeHint().height() > low
 
 
 def test_the_slider_ends_where_the_last_pixel_would_go(qtbot, small_model, board):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 from superqt import QElidingLabel, QLabeledDoubleRangeSlider
 
@@ -25,7 +25,7 @@ from napari_vidrecon.viewer.tooltips import explain
 NO_MASK = "No mask yet: press Fit, or load one."
 GOOD_MASK = "Good to measure in: one piece, no holes."
 VERDICT_LINES = 2
-THRESHOLD_STEP = 0.01
+THRESHOLD_STEP, DECIMALS = 0.01, 2
 SETTLED_MILLISECONDS = 400
 """A threshold that rested for so long is worth a step of Undo."""
 MASK_FILTER = "Masks (*.npy)"
@@ -55,9 +55,7 @@ class MaskPanel(QWidget):
         self.source = QElidingLabel()
         self.source.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.thresholds = explain(QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal), "thresholds")
-        self.thresholds.setDecimals(2)
-        # Its labels come when it has values, and its least height with them: too late for the layout.
-        self.thresholds.setMinimumHeight(self.thresholds.minimumSizeHint().height())
+        self._fit_letters()
         for part in self.thresholds.findChildren(QWidget):
             part.setAccessibleName(self.thresholds.accessibleName())
         self.thresholds.setSingleStep(THRESHOLD_STEP)
@@ -74,6 +72,8 @@ class MaskPanel(QWidget):
         self.fit_bar = JobBar(fitting, ("fit_progress", "stop_fit"), "Stop fit", "fitting: step", parent=self)
         self._settled = QTimer(self, interval=SETTLED_MILLISECONDS, singleShot=True)
         self._settled.timeout.connect(self._settle)
+        self._letters = QTimer(self, interval=0, singleShot=True)
+        self._letters.timeout.connect(self._fit_letters)
         self._lay_out()
         for signal in (model.mask_changed, model.thresholds_changed, model.neurons_changed, model.session_changed):
             subscribe(self, signal, self._show_mask)
@@ -84,6 +84,17 @@ class MaskPanel(QWidget):
             subscribe(self, event, self._show_painting)
         self._show_mask()
         self._show_painting()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the size of letters, as all inside have it a moment later."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange) and hasattr(self, "_letters"):
+            self._letters.start()
+
+    def _fit_letters(self) -> None:
+        # Its labels take their size with their decimals, and its least height comes with them: too late for the layout.
+        self.thresholds.setDecimals(DECIMALS)
+        self.thresholds.setMinimumHeight(self.thresholds.minimumSizeHint().height())
 
     def save(self, path: Path) -> None:
         """Write the mask as `.npy`."""
