@@ -69,11 +69,12 @@ def live(
     from napari_vidrecon.reconstruction.results import SUFFIX
     from napari_vidrecon.reconstruction.run_folder import at_work_on
     from napari_vidrecon.sessions.session import open_session
+    from napari_vidrecon.storage import fitting_name
 
     if out is not None and out.suffix != SUFFIX:
         raise StorageError(f"{out}: expected a run's name ending in {SUFFIX}, found '{out.suffix}'")
     recording = open_session(session)
-    path = out or Path("runs") / f"{recording.name}_live_{time.strftime('%Y%m%d_%H%M%S')}{SUFFIX}"
+    path = out or Path("runs") / fitting_name(recording.name, f"_live_{time.strftime('%Y%m%d_%H%M%S')}{SUFFIX}")
     shows = inputs.open_decoder(decoder, recording, force_mouse=force_mouse)
     # Torch takes seconds to load, and shows no picture.
     encoders = inputs.open_encoders(encoder, recording, mouse, device, force_mouse) if encoder else []

@@ -271,6 +271,7 @@ class _Runs:
         from napari_vidrecon.reconstruction.inputs import RunInputs
         from napari_vidrecon.reconstruction.run import Run
         from napari_vidrecon.sessions.repeats import repeats_of
+        from napari_vidrecon.storage import fitting_name
 
         clip = self._clip(trial_id)
         others = repeats_of(self.recording, clip, self.repeats[trial_id]) if trial_id in self.repeats else []
@@ -281,7 +282,7 @@ class _Runs:
         run = Run.plan(RunInputs(clip, target=target, repeats=others, with_mice=mice, **self.common))
         name = f"trial{trial_id}" if self.shown is None else inputs.file_word(self._name(trial_id))
         beside = together_with(others) + beside_mice([each.session.name for each in self.companions])
-        return self.out / f"{self.recording.name}_{name}{beside}{self.variant}.zarr", run
+        return self.out / fitting_name(self.recording.name, f"_{name}{beside}{self.variant}.zarr"), run
 
     def _clip(self, trial_id: int) -> Trial:
         return inputs.open_trial(self.recording, trial_id, self.frames) if self.shown is None else self.shown

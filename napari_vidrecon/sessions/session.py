@@ -14,6 +14,7 @@ import numpy as np
 from napari_vidrecon.errors import SessionError, one_line
 from napari_vidrecon.sessions import trial_files
 from napari_vidrecon.sessions.metadata import (
+    TIERS_FILE,
     folder_fingerprint,
     read_coordinates,
     read_neuron_ids,
@@ -107,6 +108,7 @@ class Session:
         self.simulation = read_simulation(path)
         self._movies: MovieStatistics | None = None
         self._hashes: dict[int, int] = {}
+        self._stamp = self._present_stamp()
 
     def __repr__(self) -> str:
         return f"Session({self.name!r}, {len(self.trial_ids)} trials, {self.n_neurons} neurons)"
@@ -220,18 +222,38 @@ class Session:
             return self._read_clip(trial_id)
 
     def require_folder(self) -> None:
-        """Refuse to read, or to write beside it, where the session's folder is gone.
+        """Refuse to read, or to write beside it, where the session's folder is gone, or is another's.
 
         Raises
         ------
         SessionError
-            It was moved, renamed or deleted since it was opened.
+            It was moved, renamed, deleted or replaced since it was opened.
         """
         if not os.path.isdir(self.path):  # noqa: PTH112  # has an answer for every path there is
             raise SessionError(
                 f"{self.path}: expected the folder of the open session, found nothing there; it was moved, renamed or "
                 "deleted: open the session again where it is now"
             )
+        stamp = self._present_stamp()
+        if stamp != self._stamp:
+            if Session(self.path)._identity != self._identity:
+                raise SessionError(
+                    f"{self.path}: expected the session that was opened from there, found that another one was put "
+                    "into its place: open it again"
+                )
+            self._stamp = stamp
+
+    def _present_stamp(self) -> tuple[int, ...]:
+        """Changes when something else lies at the session's place; nothing where that cannot be said."""
+        try:
+            told = os.stat(self.path / TIERS_FILE)  # noqa: PTH116  # as above
+        except OSError:
+            return ()
+        return told.st_ino, told.st_size, told.st_mtime_ns
+
+    @property
+    def _identity(self) -> tuple[object, ...]:
+        return self.tiers, self.neuron_keys, self.screen, self.frame_rate_hz
 
     def _read_clip(self, trial_id: int) -> Trial:
         labelled = self._is_labelled(trial_id)

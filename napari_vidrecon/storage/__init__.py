@@ -20,6 +20,7 @@ from napari_vidrecon.storage.reading import (
 from napari_vidrecon.storage.writing import (
     claimed,
     disk_errors,
+    fitting_name,
     recover_folder,
     replacing_file,
     replacing_files,
@@ -36,6 +37,7 @@ __all__ = [
     "claimed",
     "disk_errors",
     "file_hash",
+    "fitting_name",
     "open_regular",
     "parse_json",
     "read_archive",

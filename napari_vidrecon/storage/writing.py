@@ -101,6 +101,34 @@ def sweep_claims(parent: Path | str) -> None:
                 lock.release()
 
 
+LONGEST_NAME_BYTES, MARK_DIGITS = 240, 8
+"""Most systems take 255, of which what is written beside a file needs some."""
+
+
+def fitting_name(name: str, after: str, before: str = "") -> str:
+    """The name of a file that is called after something, whose own name may be of any length.
+
+    Parameters
+    ----------
+    name
+        Of a session. It is cut where the whole would be longer than a system takes; a mark of what it was keeps
+        such names apart.
+    after, before
+        What comes behind and in front of it.
+
+    Returns
+    -------
+    str
+        Equal names give equal ones.
+    """
+    room = LONGEST_NAME_BYTES - len(f"{before}{after}".encode(errors="replace"))
+    whole = name.encode(errors="surrogateescape")
+    if len(whole) <= room:
+        return f"{before}{name}{after}"
+    mark = f"~{hashlib.sha256(whole).hexdigest()[:MARK_DIGITS]}"
+    return f"{before}{whole[: max(room - len(mark), 0)].decode(errors='ignore')}{mark}{after}"
+
+
 LEFT_OF_EARLIER_VERSIONS = re.compile(r"\.(?P<name>.+)-old-[a-z0-9_]{8}")
 
 REASONS = {

@@ -20,7 +20,7 @@ from napari_vidrecon.reconstruction.decoder import is_decoder
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.results import SUFFIX
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
-from napari_vidrecon.storage import read_json, replacing_file
+from napari_vidrecon.storage import fitting_name, read_json, replacing_file
 from napari_vidrecon.viewer.choices import DEFAULT_PRESET
 
 PLUGIN_NAME = "napari-vidrecon"
@@ -300,7 +300,12 @@ def new_run_folder(runs_folder: Path, session: str, trial: int) -> Path:
     now = time.time()
     when = f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{int(1000 * (now % 1)):03d}"
     clip = "stimulus" if trial == STIMULUS_TRIAL else f"trial{trial}"
-    return runs_folder / f"{session}_{clip}_{when}{SUFFIX}"
+    return runs_folder / fitting_name(session, f"_{clip}_{when}{SUFFIX}")
+
+
+def _is_of(session: str, match: re.Match[str]) -> bool:
+    """Whether a run's folder is called after a session, whose name may have been cut in it."""
+    return match["session"] == session or match.string == fitting_name(session, match.string[match.end("session") :])
 
 
 def kept_runs(runs_folder: Path, session: str) -> list[KeptRun]:
@@ -308,7 +313,7 @@ def kept_runs(runs_folder: Path, session: str) -> list[KeptRun]:
     found = []
     for path in runs_folder.glob(f"*{SUFFIX}") if runs_folder.is_dir() else []:
         match = NAME_PATTERN.fullmatch(path.name)
-        if match is not None and match["session"] == session:
+        if match is not None and _is_of(session, match):
             # A folder that a person named so may tell a time that never was.
             with contextlib.suppress(ValueError):
                 when = time.strftime("%Y-%m-%d %H:%M:%S", time.strptime(match["when"], "%Y%m%d-%H%M%S"))

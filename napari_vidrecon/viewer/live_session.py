@@ -17,6 +17,7 @@ from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.run_folder import at_work_on
 from napari_vidrecon.sessions.session import Session
 from napari_vidrecon.sessions.stimuli.stimulus import STIMULUS_TRIAL
+from napari_vidrecon.storage import fitting_name
 from napari_vidrecon.viewer.background import Background, Counted
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.folders import new_run_folder
@@ -220,7 +221,7 @@ class LiveController(Background):
             model.message.emit(text, True)
             return
         self.view = None
-        path = self._runs_folder() / DECODERS_FOLDER / f"{session.name}_causal.safetensors"
+        path = self._runs_folder() / DECODERS_FOLDER / fitting_name(session.name, "_causal.safetensors")
         self.begin(Job(lambda job: _fit(session, trials, path, job), "vidrecon-causal"), Counted(0, len(trials)))
 
     def _plan(self) -> LivePlan | str:

@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.errors import StorageError
 from napari_vidrecon.sessions.session import Session
+from napari_vidrecon.storage import fitting_name
 from napari_vidrecon.viewer.background import Background, Counted, subscribe
 from napari_vidrecon.viewer.folders import ENCODERS_FOLDER
 from napari_vidrecon.viewer.model import ReconstructionModel
@@ -213,10 +214,10 @@ def free_path(session: Session, folder_name: str = ENCODERS_FOLDER, kind: str = 
     """
     own = session.path / folder_name
     folder = own if own.is_dir() else session.path.parent / folder_name
-    path, number = folder / f"{kind}_{session.name}{ENCODER_SUFFIX}", 1
+    path, number = folder / fitting_name(session.name, ENCODER_SUFFIX, f"{kind}_"), 1
     while path.exists():
         number += 1
-        path = folder / f"{kind}_{session.name}_{number}{ENCODER_SUFFIX}"
+        path = folder / fitting_name(session.name, f"_{number}{ENCODER_SUFFIX}", f"{kind}_")
     return path
 
 

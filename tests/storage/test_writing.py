@@ -20,6 +20,7 @@ from napari_vidrecon.errors import StorageError
 from napari_vidrecon.storage import (
     claimed,
     disk_errors,
+    fitting_name,
     recover_folder,
     replacing_file,
     replacing_files,
@@ -40,6 +41,19 @@ def killed(code: str, folder: Path) -> None:
 
 def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a" * 250, "长" * 82, "🐭" * 61])
+def test_a_file_called_after_something_with_a_long_name_can_be_written_and_its_name_is_its_own(
+    name: str, tmp_path: Path
+) -> None:
+    fitted = fitting_name(name, "_trial1_20260131-170501-000.zarr", "run_")
+    assert fitted.startswith("run_" + name[:20])
+    assert fitted.endswith("_trial1_20260131-170501-000.zarr")
+    (tmp_path / (fitted + ".part")).mkdir()
+    assert fitted == fitting_name(name, "_trial1_20260131-170501-000.zarr", "run_")
+    assert fitted != fitting_name(name[:-1] + "b", "_trial1_20260131-170501-000.zarr", "run_")
+    assert fitting_name("mouse", ".zarr", "run_") == "run_mouse.zarr"
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:

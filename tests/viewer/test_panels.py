@@ -759,6 +759,12 @@ def test_a_run_is_found_again_among_the_kept_ones(tmp_path):
     stimulus.mkdir()
     found = {run.path: run.clip for run in kept_runs(tmp_path, "dynamic1-Video_x")}
     assert found == {path: "trial 12", stimulus: "stimulus"}
+    # Also of a session whose name leaves no room for more.
+    long = "长" * 82
+    path = new_run_folder(tmp_path, long, 3)
+    path.mkdir()
+    assert [run.path for run in kept_runs(tmp_path, long)] == [path]
+    assert kept_runs(tmp_path, long[:-1]) == []
 
 
 def test_missing_folders_hold_no_runs(tmp_path: Path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
@@ -131,6 +133,22 @@ def test_of_a_session_that_was_renamed_while_open_nothing_is_begun_and_its_old_f
     ((text, is_error),) = panel.news
     assert is_error
     assert text.startswith(f"{moved}: expected the folder of the open session, found nothing there; it was moved")
+
+
+def test_a_session_in_whose_place_another_was_put_is_not_read_and_one_that_was_copied_back_is(
+    panel, copy_of_small_session: Path, tmp_path
+):
+    model, here, kept = panel.model, copy_of_small_session, tmp_path / "kept"
+    model.set_session(open_session(here))
+    here.rename(kept)
+    shutil.copytree(kept, here)
+    ids = np.load(here / "meta" / "neurons" / "unit_ids.npy")
+    np.save(here / "meta" / "neurons" / "unit_ids.npy", ids[::-1])
+    with pytest.raises(SessionError, match=r"another one was put into its place: open it again$"):
+        model.set_trial(0)
+    shutil.rmtree(here)
+    shutil.copytree(kept, here)
+    model.set_trial(0)
 
 
 def test_the_next_training_takes_a_free_name(qtbot, panel):
