@@ -113,8 +113,10 @@ def fitting_name(name: str, after: str, before: str = "") -> str:
     name
         Of a session. It is cut where the whole would be longer than a system takes; a mark of what it was keeps
         such names apart.
-    after, before
-        What comes behind and in front of it.
+    after
+        What comes behind it.
+    before
+        What comes in front of it.
 
     Returns
     -------
