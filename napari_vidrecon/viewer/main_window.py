@@ -192,6 +192,26 @@ class CanvasUpkeep:
                 holder.remove_widget(grid)
 
 
+def free_pictures(widget: QWidget) -> None:
+    """Give back what the canvases in a widget hold of the graphics card; they draw no more after that.
+
+    A canvas that ends leaves its programs and textures behind, a megabyte each where no graphics card draws: Qt has
+    all canvases share them, so that they stay as long as any canvas does.
+
+    Parameters
+    ----------
+    widget
+        That is about to go.
+    """
+    for backend in widget.findChildren(QWidget):
+        canvas = getattr(backend, "_vispy_canvas", None)
+        if isinstance(backend, BaseCanvasBackend) and canvas is not None and backend.context() is not None:
+            backend.makeCurrent()
+            parser = canvas.context.shared.parser
+            parser.parse([("DELETE", number) for number in list(parser._objects)])
+            backend.doneCurrent()
+
+
 def _is_used(grid: Node) -> bool:
     """Whether anything but a camera is in a grid's views; a layer that the new grid leaves out stays in the old one."""
     return any(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from OpenGL import GL
 from qtpy.QtGui import QOpenGLContext
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
+from napari_vidrecon.viewer.board.cells import DOCK_NAME
 from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.registry import workspace_of
 
@@ -59,3 +61,30 @@ def test_grids_of_other_shapes_leave_the_canvas(viewer, canvas):
     assert len(held) <= before + 1
     viewer.canvas.grid.enabled = False
     assert len(held) <= before + 1
+
+
+MOST_PROGRAMS = 20_000
+
+
+@pytest.mark.parametrize("closed_by_napari", [False, True])
+def test_the_canvas_of_the_cells_leaves_nothing_of_itself_on_the_graphics_card(
+    viewer, canvas, make_model, qtbot, closed_by_napari
+):
+    workspace = workspace_of(viewer)
+    make_model(workspace.model)
+    qtbot.wait(SHORT_MS)
+
+    def programs() -> int:
+        canvas.makeCurrent()
+        return sum(bool(GL.glIsProgram(number)) for number in range(1, MOST_PROGRAMS))
+
+    before = programs()
+    assert 0 < before < MOST_PROGRAMS / 10
+    workspace.board.cells.show()
+    qtbot.waitUntil(lambda: programs() > before, timeout=10_000)
+    if closed_by_napari:
+        viewer.window.remove_dock_widget(viewer.window.dock_widgets[DOCK_NAME])
+        assert programs() <= before
+    workspace.board.cells.close()
+    qtbot.wait(SHORT_MS)
+    assert programs() <= before

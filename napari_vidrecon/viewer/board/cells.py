@@ -13,14 +13,14 @@ from napari.layers import Points, Shapes
 from napari.utils.colormaps import ensure_colormap
 from napari.utils.colormaps.standardize_color import transform_color
 from psygnal import Signal
-from qtpy.QtCore import QSize
+from qtpy.QtCore import QEvent, QSize
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from skimage.measure import points_in_poly
 
 from napari_vidrecon.viewer.board.explained import ExplainedView
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
-from napari_vidrecon.viewer.main_window import letter_scale
+from napari_vidrecon.viewer.main_window import free_pictures, letter_scale
 from napari_vidrecon.viewer.model import ReconstructionModel
 
 DOCK_NAME = "Cells"
@@ -263,6 +263,12 @@ class _CellsWidget(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.words)
         layout.addWidget(QtViewer(scene), stretch=1)
+
+    def event(self, event: QEvent) -> bool:
+        """Before it leaves its dock, for good: what its canvas holds of the graphics card would stay there for ever."""
+        if event.type() == QEvent.Type.ParentAboutToChange:
+            free_pictures(self)
+        return super().event(event)
 
     def tell(self, words: str) -> None:
         """Show a line or two of HTML, as large as napari's settings say."""
