@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from pytestqt.qtbot import QtBot
 from napari.components import ViewerModel
 from napari.layers import Image, Shapes
 
@@ -155,9 +156,10 @@ def test_a_click_without_maps_only_goes_to_its_time(
 
 
 def test_clicking_a_cell_shows_its_field(
-    board: Board, fields: ReceptiveFieldChoice, tile: ReceptiveFieldTile, small_model: ReconstructionModel
+    board: Board, fields: ReceptiveFieldChoice, tile: ReceptiveFieldTile, small_model: ReconstructionModel, qtbot: QtBot
 ) -> None:
     cells = board.show_cells()
+    qtbot.waitUntil(lambda: cells.loaded, timeout=10_000)
     scene = board.cells.scene
     told: list[str] = []
     small_model.message.connect(lambda text, _error: told.append(text))

@@ -199,6 +199,9 @@ class CellsView:
             yield
         if event.modifiers or np.abs(np.asarray(event.pos) - pressed).max() > CLICK_SLOP_PX:
             return
+        if not layer.loaded:
+            # Napari slices in a thread of its own where a person has it so, and has no answer before that.
+            return
         cell = layer.get_value(
             event.position, view_direction=event.view_direction, dims_displayed=event.dims_displayed, world=True
         )
