@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from pytestqt.qtbot import QtBot
 from napari.components import ViewerModel
 from napari.layers import Image, Shapes
+from pytestqt.qtbot import QtBot
 
 from napari_vidrecon.analysis.receptive_field_mapping import MappingRecipe
 from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
