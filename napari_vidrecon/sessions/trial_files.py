@@ -24,8 +24,9 @@ USUAL_REMEDY = "copy or download the file again"
 BRIGHTEST_GREY_LEVEL = 255.0
 GREY_LEVEL_SLACK = 0.5
 NEGATIVE_RESPONSE_TOLERANCE = 1e-3
-MOST_NAMED = 5
 """Negative responses up to this share of the clip's largest one come from resampling and are set to zero."""
+MOST_NAMED = 5
+"""Neurons that one line names."""
 
 
 @dataclass(frozen=True)
