@@ -1506,7 +1506,7 @@ def test_neurons_without_a_position_keep_their_numbers_and_are_neither_drawn_nor
     assert board.show_cells() is None
 
 
-def lasso_all(board: Board) -> None:
+def lasso_all(board: Board, on_move: Callable[[], None] = lambda: None) -> None:
     """Shift-drag a line around all cells, from a distance."""
     cells, scene = board.cells_layer(), board.cells.scene
     assert cells is not None
@@ -1521,6 +1521,7 @@ def lasso_all(board: Board) -> None:
     for corner in corners[1:]:
         event.position, event.type = corner, "mouse_move"
         next(gesture)
+        on_move()
     event.type = "mouse_release"
     next(gesture, None)
 
@@ -1537,20 +1538,10 @@ def test_a_lasso_gesture_selects_cells_and_leaves_nothing_behind(board: Board) -
     scene = board.cells.scene
     assert cells is not None
     assert scene is not None
-    middle, reach = cells.data.mean(axis=0), 2000.0
-    view, up = np.asarray(scene.scene.camera.view_direction), np.asarray(scene.scene.camera.up_direction)
-    side = np.cross(view, up)
-    corners = [middle + reach * (a * up + b * side) for a, b in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
-    event = SimpleNamespace(position=corners[0], modifiers=("Shift",), type="mouse_press")
-    gesture = board.cells.on_press(scene, event)
-    next(gesture)
-    for corner in corners[1:]:
-        event.position, event.type = corner, "mouse_move"
-        next(gesture)
-        # The line is there with the first move, the first time as well.
-        assert next(layer for layer in scene.layers if layer is not cells).nshapes == 1
-    event.type = "mouse_release"
-    next(gesture, None)
+    lines: list[int] = []
+    lasso_all(board, lambda: lines.append(next(layer for layer in scene.layers if layer is not cells).nshapes))
+    # The line is there with the first move, the first time as well.
+    assert lines == [1, 1, 1]
     assert cells.selected_data == set(range(NEURONS))
     (lasso,) = [layer for layer in scene.layers if layer is not cells]
     assert lasso.nshapes == 0
