@@ -105,6 +105,15 @@ def test_a_verb_is_asked_for_without_the_others() -> None:
     assert loaded.isdisjoint({"napari_vidrecon.cli.train", "napari_vidrecon.cli.importing"})
 
 
+@pytest.mark.parametrize("module", ["napari_vidrecon", "napari_vidrecon.cli"])
+def test_the_command_is_there_where_it_is_not_on_the_path(module: str, tmp_path: Path) -> None:
+    run = [sys.executable, "-m", module, "info", str(tmp_path / "none")]
+    asked = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert asked.returncode == 2
+    assert asked.stderr.startswith("vidrecon: ")
+    assert len(asked.stderr.splitlines()) == 1
+
+
 @pytest.mark.timing
 def test_help_comes_at_once() -> None:
     def attempt() -> float:
