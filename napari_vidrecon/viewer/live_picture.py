@@ -59,6 +59,8 @@ class LivePicture:
         self.pictures = 0
         """How many were drawn; for who measures."""
         self._movies: tuple[np.ndarray, np.ndarray] | None = None
+        self._seen: tuple[int, np.ndarray] | None = None
+        """The frame that was drawn last when the newest movie came, and how far it was."""
         self._arrived_s, self._way_s = 0.0, 1.0
         self._masks: tuple[object, ...] = ()
         self._outlines: QImage | None = None
@@ -94,20 +96,32 @@ class LivePicture:
     def take(self, snapshot: Snapshot) -> None:
         """A newer movie of the run."""
         now = time.monotonic()
-        before = snapshot.video if self._movies is None else self._present(now)
-        self._movies = (before, snapshot.video)
+        if self._movies is None:
+            self._movies, self._seen = (snapshot.video, snapshot.video), None
+        else:
+            # Of all the frames only the one on display is on its way: the run waits while a movie is made.
+            frame = self._frame
+            self._seen = (frame, self._present(frame, now))
+            self._movies = (self._movies[1], snapshot.video)
         self._way_s = min(max(now - self._arrived_s, PICTURE_MILLISECONDS / 1000), LONGEST_WAY_SECONDS)
         self._arrived_s = now
         if self._board.model.state == RunState.RUNNING and not self._timer.isActive():
             self._timer.start()
             self.draw()
 
-    def _present(self, now: float) -> np.ndarray:
-        """The movie that is on its way, as far as it is."""
+    @property
+    def _frame(self) -> int:
         assert self._movies is not None
-        before, after = self._movies
-        part = min((now - self._arrived_s) / self._way_s, 1.0)
-        return after if part >= 1.0 else before + np.float32(part) * (after - before)
+        return min(self._board.layers.frame, len(self._movies[1]) - 1)
+
+    def _present(self, frame: int, now: float) -> np.ndarray:
+        """A frame (rows, columns) as far as it is on its way."""
+        assert self._movies is not None
+        before, after = (movie[frame] for movie in self._movies)
+        if self._seen is not None and self._seen[0] == frame:
+            before = self._seen[1]
+        part = np.float32(min((now - self._arrived_s) / self._way_s, 1.0))
+        return (1 - part) * before + part * after
 
     def _on_state(self) -> None:
         if self._board.model.state != RunState.RUNNING:
@@ -153,9 +167,7 @@ class LivePicture:
         if movies is None or main is None or canvas is None or not self.possible:
             let_go(self._held)
             return
-        frame = min(self._board.layers.frame, len(movies[1]) - 1)
-        part = min((time.monotonic() - self._arrived_s) / self._way_s, 1.0)
-        levels = (1 - part) * movies[0][frame] + part * movies[1][frame]
+        levels = self._present(self._frame, time.monotonic())
         box = self._board.layout.movie(self._board.movies.number_of(Role.RECONSTRUCTION))
         tile, whole = place_of(self._board, box, canvas, main)
         shown = tile.intersected(QRectF(whole))

@@ -112,6 +112,12 @@ def test_the_reconstruction_grows_between_two_pictures_of_the_board(
     qtbot.waitUntil(lambda: live.pictures >= 5, timeout=5000)
     assert live.window.isVisible()
     qtbot.waitUntil(lambda: live.window.picture.pixelColor(0, 0).red() == 200, timeout=5000)
+    # A movie that comes while another is on its way is gone to from what is seen.
+    model.take_picture(snapshot(2, 0.0))
+    model.take_picture(snapshot(3, 200.0))
+    live.draw()
+    assert live.window.picture.pixelColor(0, 0).red() > 100
+    qtbot.waitUntil(lambda: live.window.picture.pixelColor(0, 0).red() == 200, timeout=5000)
     # Just over its tile, as the canvas has it.
     camera, box = (
         viewer.scene.camera,
