@@ -1,11 +1,16 @@
-"""Two-dimensional Gaussians fitted to many maps at once."""
+"""Where neurons look: a Gaussian fitted to the map of each, and what their neighbours in cortex add to it."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.spatial import cKDTree
+from scipy.special import expit
 
 from napari_vidrecon.settings import brief
 
@@ -14,6 +19,18 @@ LOWEST_SHARE = 0.05
 """Pixels below this share of a map's peak do not shape the first fit: their logarithm is mostly noise."""
 RIDGE = 1e-9
 FWHM_IN_SIGMAS = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
+NEIGHBOURHOODS = (30, 100, 300)
+"""Neurons that a plane is laid through; how many is chosen by how well it tells of those left out of it."""
+LEAST_NEURONS = 60
+TAIL = 4.0
+"""Degrees of freedom of Student's t: a Gaussian fitted to noise lies anywhere on the screen."""
+ROUNDS = 8
+LEAST_EXPONENT, MOST_EXPONENT = 1.0, 2.0
+"""The variance of a centre falls with the height of its map, or with its square where the noise of maps is alike."""
+VARIANCES = (-8.0, 12.0)
+"""Natural logarithms of the least and most of scatter and noise, px²: a map is blurred, and its centre never exact."""
+FLATTENING = 1e-6
+"""Of a plane whose slope its neurons do not tell, as of those in a row."""
 
 
 @dataclass(frozen=True)
@@ -186,3 +203,195 @@ def _parameters(
         "r_squared": 1.0 - residual / np.where(spread > 0, spread, 1.0),
     }
     return GaussianFits(**{name: np.where(found, part, np.nan) for name, part in parts.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Retinotopy:
+    """Where neurons look, each by its own fits and by its neighbours in cortex.
+
+    Attributes
+    ----------
+    row, column
+        (N,) centres, px: between what a neuron's own fits say and what its neighbours say, by how sure each is.
+    expected
+        (N, 2) row and column that its neighbours alone tell, px.
+    weight
+        (N,) what its own fits count, 0..1; 0 for neurons without one.
+    scatter_px
+        Standard deviation of neurons about their neighbours, each coordinate.
+    noise_px
+        The same of a single fit of the first kind about the truth, median of those that were fitted.
+    explained
+        Share of the variance of those fitted centres that the neighbours tell; below 0 where they tell nothing.
+    neighbours
+        How many are asked.
+    """
+
+    row: NDArray[np.float64]
+    column: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    scatter_px: float
+    noise_px: float
+    explained: float
+    neighbours: int
+
+    __repr__ = brief
+
+
+def retinotopy(kinds: Sequence[GaussianFits], places: NDArray[np.floating]) -> Retinotopy | None:
+    """Centres of receptive fields, made surer by the order in which cortex has the screen.
+
+    A plane through the centres of a neuron's neighbours tells where it should look. How far neurons lie about such
+    planes, the scatter of cortex, and how far a fit misses, the more the weaker its map is, are told apart by their
+    likelihood; a centre then is the mean of both, each by its certainty. Where cortex has no order, fits stay as they
+    are but for the weakest, which go to the middle.
+
+    Parameters
+    ----------
+    kinds
+        Fits of all neurons to maps of one kind or several, the first the one to tell of; NaN for those that are not to
+        be trusted.
+    places
+        (N, 2 or 3) places in cortex, in one unit; the third, depth, is not used.
+
+    Returns
+    -------
+    Retinotopy | None
+        None for fewer than 60 fitted neurons, or where all lie at one place.
+
+    References
+    ----------
+    Order and scatter of mouse V1: Smith and Haeusser 2010, Nature Neuroscience 13:1144; shrinkage by certainty: Efron
+    and Morris 1973, Journal of the American Statistical Association 68:117.
+    """
+    where = np.asarray(places, np.float64)[:, :2]
+    told = [found for fits in kinds if (found := _told(fits, where)) is not None]
+    if not told:
+        return None
+    scatter = min(each.scatter for each in told)
+    certainty = np.stack([each.certainty for each in told])
+    sure = np.array([1 / each.noise for each in told])
+    expected = np.average([each.expected for each in told], axis=0, weights=sure)
+    weight = certainty.sum(axis=0) / (1 / scatter + certainty.sum(axis=0))
+    own = sum(each.certainty[:, None] * (each.fitted - expected) for each in told) * scatter
+    row, column = (expected + own * (1 - weight)[:, None]).T
+    first = told[0]
+    return Retinotopy(
+        row=row,
+        column=column,
+        expected=expected,
+        weight=weight,
+        scatter_px=math.sqrt(scatter),
+        noise_px=math.sqrt(first.noise),
+        explained=first.explained,
+        neighbours=first.neighbours,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """What one kind of fits tells: variances of each coordinate, and certainty (1 / variance) of every fit."""
+
+    fitted: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    certainty: NDArray[np.float64]
+    scatter: float
+    noise: float
+    explained: float
+    neighbours: int
+
+
+def _told(fits: GaussianFits, where: NDArray[np.float64]) -> _Told | None:
+    """The best of several sizes of neighbourhoods; None for too few neurons, or all at one place."""
+    fitted = np.stack([fits.row, fits.column], axis=1)
+    placed = np.isfinite(where).all(axis=1)
+    known = np.flatnonzero(placed & np.isfinite(fitted).all(axis=1) & (np.nan_to_num(fits.height) > 0))
+    if len(known) < LEAST_NEURONS or not np.ptp(where[known], axis=0).any():
+        return None
+    centres = fitted[known]
+    strength = np.log(fits.height[known] / np.median(fits.height[known]))
+    tried = [_Neighbours(where[known], each) for each in NEIGHBOURHOODS if each < len(known)]
+    best = min((_told_apart(each, centres, strength) for each in tried), key=lambda found: found.cost)
+    expected, certainty = np.full_like(fitted, np.nan), np.zeros(len(fitted))
+    others = np.setdiff1d(np.flatnonzero(placed), known)
+    expected[known] = best.expected
+    expected[others] = best.neighbours.planes(centres, best.weights, where[others])
+    certainty[known] = 1 / best.noise
+    left = best.weights @ ((centres - best.expected) ** 2).sum(axis=1)
+    spread = best.weights @ ((centres - np.average(centres, axis=0, weights=best.weights)) ** 2).sum(axis=1)
+    return _Told(
+        fitted=np.where(certainty[:, None] > 0, fitted, 0.0),
+        expected=expected,
+        certainty=certainty,
+        scatter=best.scatter,
+        noise=float(np.median(best.noise)),
+        explained=float(1 - left / spread) if spread > 0 else 0.0,
+        neighbours=best.neighbours.count,
+    )
+
+
+class _Neighbours:
+    """Planes through what the nearest neurons tell, none of them through the neuron itself.
+
+    Parameters
+    ----------
+    places : (n, 2) of the neurons that tell.
+    count : how many a plane is laid through.
+    """
+
+    def __init__(self, places: NDArray[np.float64], count: int) -> None:
+        self.count, self._tree = count, cKDTree(places)
+        self._own = self._around(places, np.arange(len(places)))
+
+    def _around(self, at: NDArray[np.float64], own: NDArray[np.intp]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        distances, near = self._tree.query(at, k=self.count + 1)
+        reach = np.maximum(distances[:, -1:], 1e-12)
+        share = np.where(near == own[:, None], 0.0, (1 - np.minimum(distances / reach, 1.0) ** 3) ** 3 + 1e-9)
+        away = (self._tree.data[near] - at[:, None]) / reach[..., None]
+        return near, share, np.concatenate([np.ones_like(share)[..., None], away], axis=2)
+
+    def planes(
+        self, told: NDArray[np.float64], weights: NDArray[np.float64], at: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """(m, 2) what planes say at some places; without them at every neuron's own, which does not count there."""
+        around = self._own if at is None else self._around(at, np.full(len(at), -1))
+        near, share, terms = around
+        weighed = (share * weights[near])[..., None] * terms
+        normal = weighed.transpose(0, 2, 1) @ terms
+        normal += FLATTENING * normal[:, :1, :1] * np.diag([0.0, 1.0, 1.0])
+        return np.linalg.solve(normal, weighed.transpose(0, 2, 1) @ told[near])[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class _ToldApart:
+    neighbours: _Neighbours
+    expected: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    scatter: float
+    noise: NDArray[np.float64]
+    cost: float
+
+
+def _told_apart(neighbours: _Neighbours, centres: NDArray[np.float64], strength: NDArray[np.float64]) -> _ToldApart:
+    """Scatter and noise (variances of each coordinate), and the planes weighed by both, by turns."""
+    weights, parameters = np.ones(len(centres)), np.zeros(3)
+
+    def variances(given: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        exponent = LEAST_EXPONENT + (MOST_EXPONENT - LEAST_EXPONENT) * expit(given[2])
+        scatter, noise = np.exp(np.clip(given[:2], *VARIANCES))
+        return float(scatter), noise * np.exp(-exponent * strength)
+
+    for _ in range(ROUNDS):
+        expected = neighbours.planes(centres, weights)
+        missed = ((centres - expected) ** 2).sum(axis=1)
+
+        def cost(given: NDArray[np.float64], missed: NDArray[np.float64] = missed) -> float:
+            scatter, noise = variances(given)
+            tails = np.log1p(missed / (TAIL * (scatter + noise)))
+            return float(np.sum(np.log(scatter + noise) + (TAIL + 2) / 2 * tails))
+
+        parameters = minimize(cost, parameters, method="Nelder-Mead").x
+        scatter, noise = variances(parameters)
+        weights = (TAIL + 2) / (TAIL + missed / (scatter + noise)) / (scatter + noise)
+    return _ToldApart(neighbours, expected, weights, scatter, noise, cost(parameters))

@@ -193,7 +193,7 @@ def map_receptive_fields(
         "encoders": [{"name": each.spec.name, "sha256": each.spec.sha256} for each in encoders],
         "recipe": recipe.model_dump(),
     }
-    return ReceptiveFieldMaps(on, off, patches, provenance, session.screen)
+    return ReceptiveFieldMaps(on, off, patches, provenance, session.screen, session.coordinates)
 
 
 class _Viewing:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from napari_vidrecon.analysis.gaussian_fits import FWHM_IN_SIGMAS, GaussianFits, fit_gaussians
+from napari_vidrecon.analysis.gaussian_fits import FWHM_IN_SIGMAS, GaussianFits, Retinotopy, fit_gaussians, retinotopy
 from napari_vidrecon.errors import StorageError, one_line
 from napari_vidrecon.sessions.screen import USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.sessions.stimuli.synthetic import OnOffPatches
@@ -49,6 +49,8 @@ class ReceptiveFieldMaps:
         Session, encoders and settings they come from; plain JSON values.
     screen
         Of the session.
+    places
+        (N, 2 or 3) of the neurons in cortex, µm; None where they are not known.
     """
 
     on: NDArray[np.floating]
@@ -56,6 +58,7 @@ class ReceptiveFieldMaps:
     patches: OnOffPatches
     provenance: dict[str, Any]
     screen: ScreenGeometry = field(default_factory=ScreenGeometry)
+    places: NDArray[np.floating] | None = None
 
     __repr__ = brief
 
@@ -110,6 +113,30 @@ class ReceptiveFieldMaps:
         Of neurons whose answer has the same sign for bright and dark (complex cells) this is the smaller part.
         """
         return self._fitted(self._linear)
+
+    @functools.cached_property
+    def retinotopy(self) -> Retinotopy | None:
+        """Centres of `fits` and `linear_fits`, made surer by the neighbours in cortex; None where these are too few.
+
+        Rows are those of the colour that a neuron answers most to, as in `fits`.
+        """
+        if self.places is None:
+            return None
+        tops = self.screen.rows_a_colour * self.screen.colour_at(self.fits.row)
+        found = retinotopy([self._trusted(self.fits), self._trusted(self.linear_fits)], self.places)
+        return None if found is None else dataclasses.replace(found, row=found.row + tops)
+
+    def _trusted(self, fits: GaussianFits) -> GaussianFits:
+        """Of neurons that respond, rows counted from the top of their colour."""
+        row = fits.row - self.screen.rows_a_colour * self.screen.colour_at(fits.row)
+        kept = {name: getattr(fits, name) for name in GaussianFits.__dataclass_fields__} | {"row": row}
+        return GaussianFits(**{name: np.where(self.responsive, values, np.nan) for name, values in kept.items()})
+
+    @property
+    def looks_at(self) -> NDArray[np.float64]:
+        """(N, 2) row and column of each centre, px: with neighbours in cortex where they are known, else of the fit."""
+        found = self.fits if self.retinotopy is None else self.retinotopy
+        return np.stack([found.row, found.column], axis=1)
 
     def _linear(self, neurons: slice) -> NDArray[np.float64]:
         size = np.abs(np.asarray(self.on)[neurons].astype(np.float64) - np.asarray(self.off)[neurons])
@@ -215,6 +242,10 @@ class ReceptiveFieldMaps:
         if self.screen != USUAL_SCREEN:
             described["screen"] = dataclasses.asdict(self.screen)
         fits = {f"fit_{name}": getattr(self.fits, name) for name in GaussianFits.__dataclass_fields__}
+        if self.places is not None:
+            fits["places"] = np.asarray(self.places, np.float32)
+        if self.retinotopy is not None:
+            fits |= {f"retinotopic_{name}": getattr(self.retinotopy, name) for name in ("row", "column", "weight")}
         with replacing_file(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
                 file,
@@ -247,7 +278,9 @@ class ReceptiveFieldMaps:
         check_regular(path, "a file of receptive fields (.npz)")
         try:
             with reading(path):
-                patches, provenance, on, off = _stored(read_archive(path), screen)
+                arrays = read_archive(path)
+                patches, provenance, on, off = _stored(arrays, screen)
+                places = _places(arrays, len(on))
         except StorageError as found:
             reason = one_line(str(found).removeprefix(f"{path}: "))
             raise StorageError(
@@ -259,7 +292,7 @@ class ReceptiveFieldMaps:
             raise StorageError(
                 f"{path}: expected finite on and off maps of shape {expected}, found {on.shape} and {off.shape}, or NaN"
             )
-        return cls(on, off, patches, provenance, patches.screen)
+        return cls(on, off, patches, provenance, patches.screen, places)
 
 
 def _stored(
@@ -279,6 +312,14 @@ def _stored(
         raise ValueError("maps of another kind")
     with np.errstate(over="ignore"):
         return patches, provenance, on.astype(np.float32), off.astype(np.float32)
+
+
+def _places(arrays: dict[str, np.ndarray], neurons: int) -> np.ndarray | None:
+    """Where the neurons lie in cortex, of files that say it."""
+    found = arrays.get("places")
+    if found is not None and (found.dtype.kind != "f" or found.shape not in ((neurons, 2), (neurons, 3))):
+        raise ValueError("places of another kind")
+    return found
 
 
 def _patches(told: Any, screen: ScreenGeometry) -> OnOffPatches:

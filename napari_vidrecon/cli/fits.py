@@ -376,6 +376,13 @@ def _field_summary(maps: ReceptiveFieldMaps, mask: AlphaMask | None) -> dict[str
         "population_diameter_deg": maps.screen.mask_diameter_deg(field),
         "simulated": maps.simulated,
     }
+    if maps.retinotopy is not None:
+        order = maps.retinotopy
+        told |= {
+            "retinotopy_explained": order.explained,
+            "retinotopy_scatter_px": order.scatter_px,
+            "fit_error_px": order.noise_px,
+        }
     if mask is not None:
         inside = mask.binary(TRAINING_THRESHOLD)
         told["mask_pixels"] = int(inside.sum())
@@ -400,6 +407,13 @@ def _field_table(told: dict[str, Any]) -> list[tuple[str, str]]:
             f"{told['population_pixels']} pixels, {number(told['population_diameter_deg'], 1)} degrees across",
         ),
     ]
+    if "retinotopy_explained" in told:
+        share = number(100 * max(told["retinotopy_explained"], 0), 0)
+        scatter, error = (number(told[name], 1) for name in ("retinotopy_scatter_px", "fit_error_px"))
+        rows += [
+            ("neighbours in cortex", f"tell {share} % of where neurons look; these scatter by {scatter} px (SD)"),
+            ("a fit by itself", f"is off by {error} px (SD, median); both together are in the file"),
+        ]
     if "mask_pixels" in told:
         rows += [
             ("mask, alpha >= 0.5", f"{told['mask_pixels']} pixels, {number(told['mask_overlap'], 2)} overlap (IoU)"),

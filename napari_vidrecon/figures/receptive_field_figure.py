@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from napari_vidrecon.analysis.gaussian_fits import Retinotopy
 from napari_vidrecon.analysis.postprocess import mask_outline
 from napari_vidrecon.analysis.receptive_fields import POLARITIES, ReceptiveFieldMaps
 from napari_vidrecon.figures.frame import MUTED, OUTLINE_COLOUR, box_in, figure_of
@@ -51,7 +52,8 @@ def receptive_field_figure(
         The finished figure; close it once it is saved.
     """
     examples = list(neurons) if neurons is not None else example_neurons(maps)
-    rows = 2 + len(examples)
+    ordered = [] if maps.retinotopy is None else [maps.retinotopy]
+    rows = 2 + len(ordered) + len(examples)
     with figure_of((WIDTH_IN, HEAD_IN + rows * ROW_IN)) as figure:
         kind = "Simulated mouse  ·  " if maps.simulated else ""
         session = maps.provenance.get("session", "")
@@ -62,7 +64,9 @@ def receptive_field_figure(
         axes = figure.subplots(rows, COLUMNS, squeeze=False)
         _draw_population(figure, axes[0], maps, mask)
         _draw_centres(figure, axes[1], maps, mask)
-        for row, neuron in zip(axes[2:], examples, strict=True):
+        for row, found in zip(axes[2:], ordered, strict=False):
+            _draw_cortex(figure, row, maps, found)
+        for row, neuron in zip(axes[2 + len(ordered) :], examples, strict=True):
             _draw_neuron(figure, row, maps, neuron)
     return figure
 
@@ -133,6 +137,30 @@ def _draw_centres(figure: Figure, axes: np.ndarray, maps: ReceptiveFieldMaps, ma
     axes[3].set_ylabel("neurons")
 
 
+def _draw_cortex(figure: Figure, axes: np.ndarray, maps: ReceptiveFieldMaps, found: Retinotopy) -> None:
+    """Where the neurons of each place in cortex look: by their own fits, and with their neighbours."""
+    assert maps.places is not None
+    top = maps.screen.rows_a_colour * maps.screen.colour_at(found.row)
+    fitted = maps.responsive & np.isfinite(maps.fits.row)
+    x, y = np.asarray(maps.places, np.float64)[:, :2].T
+    for number, (axis_name, shift) in enumerate((("row", top), ("column", 0))):
+        alone, together = getattr(maps.fits, axis_name) - shift, getattr(found, axis_name) - shift
+        limits = tuple(float(each) for each in np.nanpercentile(together, [1, 99]))
+        for axis, (title, values, shown) in zip(
+            axes[2 * number : 2 * number + 2],
+            ((f"cortex: {axis_name}", alone, fitted), ("with neighbours", together, np.isfinite(together))),
+            strict=True,
+        ):
+            size = min(14.0, 4000.0 / len(maps))
+            axis.scatter(x[shown], y[shown], s=size, c=values[shown], cmap="viridis", vmin=limits[0], vmax=limits[1])
+            axis.set(aspect="equal", xticks=[], yticks=[])
+            axis.set_title(title, loc="left")
+            box_in(axis)
+            _colour_bar(figure, axis, limits, "viridis", "px")
+    width = float(np.ptp(x)) or 1.0
+    axes[0].set_xlabel(f"{width:.0f} µm", loc="left")
+
+
 def _draw_neuron(figure: Figure, axes: np.ndarray, maps: ReceptiveFieldMaps, neuron: int) -> None:
     only = np.array([neuron])
     pictures: tuple[tuple[str, np.ndarray, str, tuple[float, float]], ...] = (
@@ -182,9 +210,14 @@ def _draw_map(
     for top in tops[1:]:
         axes.axhline(top, color=MUTED, linewidth=0.8)
     box_in(axes)
-    bar: Any = figure.colorbar(ScalarMappable(Normalize(*limits), cmap), ax=axes, shrink=0.75, pad=0.02)
+    _colour_bar(figure, axes, limits, cmap)
+
+
+def _colour_bar(figure: Figure, axes: Axes, limits: tuple[float, ...], cmap: str, unit: str = "") -> None:
+    low, high = limits
+    bar: Any = figure.colorbar(ScalarMappable(Normalize(low, high), cmap), ax=axes, shrink=0.75, pad=0.02)
     bar.outline.set_visible(False)
-    bar.set_ticks([limits[0], limits[1]], labels=[f"{limit:.2g}" for limit in limits])
+    bar.set_ticks([low, high], labels=[f"{limit:.2g} {unit}".rstrip() for limit in (low, high)])
 
 
 def _draw_rings(axes: Axes, maps: ReceptiveFieldMaps) -> None:

@@ -123,9 +123,11 @@ class ReceptiveFieldChoice:
         known = maps.responsive & np.isfinite(maps.fits.row)
         if not known.any():
             return f"None of {len(maps)} neurons responds to a patch."
+        order = maps.retinotopy
         return (
             f"{int(maps.responsive.sum())} of {len(maps)} neurons respond; median size "
             f"{np.median(maps.diameter_px[known]):.1f} px or {np.median(maps.diameter_deg[known]):.0f}°."
+            + ("" if order is None else f" Neighbours in cortex tell {max(order.explained, 0):.0%} of where they look.")
         )
 
     def chosen_in_words(self) -> str:
@@ -223,7 +225,7 @@ def map_fields(
     maps = map_receptive_fields(session, encoders, recipe, on_progress=job.count)
     if maps is not None:
         # Fitted here, because the window would stand still for it.
-        _ = maps.fits, maps.responsive
+        _ = maps.fits, maps.responsive, maps.retinotopy
         job.tell(maps)
 
 

@@ -14,9 +14,9 @@ PATCHES = {"patch_px": 4, "before": 15, "shown": 15, "after": 15}
 MAPS = np.zeros((3, 9, 16), np.float16)
 
 
-def write(file, on=MAPS, off=MAPS, **described):
+def write(file, on=MAPS, off=MAPS, beside=None, **described):
     told = {"format": FORMAT, "patches": PATCHES, **described}
-    np.savez(file, on=on, off=off, provenance=np.array(json.dumps(told)))
+    np.savez(file, on=on, off=off, provenance=np.array(json.dumps(told)), **(beside or {}))
     return file
 
 
@@ -53,6 +53,20 @@ def test_a_stimulus_that_cannot_be_is_one_line(patches, tmp_path):
 def test_maps_of_another_kind_are_one_line(maps, tmp_path):
     with pytest.raises(StorageError, match=r"rf\.npz: expected"):
         ReceptiveFieldMaps.load(write(tmp_path / "rf.npz", off=maps))
+
+
+@pytest.mark.parametrize(
+    "places", [np.zeros((2, 3)), np.zeros((3, 4)), np.zeros(3), np.zeros((3, 3), "U3"), np.zeros((3, 2), int)]
+)
+def test_places_of_another_kind_are_one_line(places, tmp_path):
+    with pytest.raises(StorageError, match=r"rf\.npz: expected .*places of another kind"):
+        ReceptiveFieldMaps.load(write(tmp_path / "rf.npz", beside={"places": places}))
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 1e300])
+def test_places_that_cannot_be_tell_no_order(value, tmp_path):
+    file = write(tmp_path / "rf.npz", beside={"places": np.full((3, 3), value)})
+    assert ReceptiveFieldMaps.load(file).retinotopy is None
 
 
 def test_a_description_that_nests_without_end_is_one_line(tmp_path):

@@ -17,6 +17,7 @@ from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
 from napari_vidrecon.encoders.encoder import Canvas, EncoderSpec
 from napari_vidrecon.encoders.window_encoder import WindowEncoder, predict_clip
 from napari_vidrecon.errors import ConfigError, EncoderError, StorageError
+from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.stimuli.synthetic import OFF_LEVEL, ON_LEVEL, OnOffPatches
 
 NEURONS = 20
@@ -231,3 +232,37 @@ def test_the_windows_that_are_taken_lie_as_far_apart_in_seconds_at_every_rate() 
     quick, published = MappingRecipe(), MappingRecipe.preset("published")
     assert [quick.stride_at(rate_hz) for rate_hz in (3.0, 15.0, 30.0, 60.0)] == [1, 4, 7, 14]
     assert {published.stride_at(rate_hz) for rate_hz in (3.0, 30.0, 60.0)} == {1}
+
+
+def test_neurons_are_placed_with_their_neighbours_in_cortex_and_the_file_keeps_both(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    cortex = random.uniform(-300, 300, (90, 3))
+    where = np.array([18.0, 32.0]) + cortex[:, :2] @ np.array([[0.02, 0.0], [0.0, 0.03]])
+    rows, columns = np.mgrid[:36, :64]
+    seen = np.exp(-0.5 * ((rows - where[:, 0, None, None]) ** 2 + (columns - where[:, 1, None, None]) ** 2) / 9.0)
+    seen *= random.uniform(0.5, 2.0, 90)[:, None, None]
+    seen[7], seen[8] = 0.0, np.exp(-0.5 * ((rows - 4) ** 2 + (columns - 4) ** 2) / 9.0) * 0.12
+    maps = ReceptiveFieldMaps(seen, np.zeros_like(seen), OnOffPatches(), {}, places=cortex)
+    assert np.hypot(*(maps.looks_at - where).T)[[7, 8]].max() < 1.0
+    assert np.hypot(maps.fits.row[8] - where[8, 0], maps.fits.column[8] - where[8, 1]) > 10
+    maps.save(tmp_path / "rf.npz")
+    with np.load(tmp_path / "rf.npz") as stored:
+        np.testing.assert_array_equal(stored["retinotopic_row"], maps.retinotopy.row)
+    np.testing.assert_allclose(ReceptiveFieldMaps.load(tmp_path / "rf.npz").looks_at, maps.looks_at, atol=0.3)
+    without = ReceptiveFieldMaps(seen, np.zeros_like(seen), OnOffPatches(), {})
+    assert without.retinotopy is None
+    np.testing.assert_array_equal(without.looks_at[:, 0], without.fits.row)
+
+
+def test_rows_of_a_colour_stay_rows_of_that_colour_beside_neighbours_that_see_another() -> None:
+    screen = ScreenGeometry(rows=72, cols=64, colours=("green", "uv"))
+    random = np.random.default_rng(3)
+    cortex = random.uniform(-300, 300, (90, 2))
+    where = np.array([18.0, 32.0]) + cortex @ np.array([[0.02, 0.0], [0.0, 0.03]])
+    second = 36 * (np.arange(90) % 2)
+    rows, columns = np.mgrid[:72, :64]
+    row, column = (where[:, 0] + second)[:, None, None], where[:, 1, None, None]
+    seen = np.exp(-0.5 * ((rows - row) ** 2 + (columns - column) ** 2) / 9.0)
+    maps = ReceptiveFieldMaps(seen, 0 * seen, OnOffPatches(1, screen=screen), {}, screen, cortex)
+    assert maps.retinotopy.explained > 0.9
+    np.testing.assert_allclose(maps.looks_at[:, 0], where[:, 0] + second, atol=1.0)

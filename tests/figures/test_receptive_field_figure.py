@@ -55,3 +55,16 @@ def test_a_population_without_a_response_can_still_be_drawn() -> None:
     figure = receptive_field_figure(ReceptiveFieldMaps(silent, silent, OnOffPatches(), {}))
     assert "0 of 3 neurons" in texts(figure)
     assert "Simulated" not in texts(figure)
+
+
+def test_cortex_is_drawn_by_what_its_neurons_look_at() -> None:
+    places = np.random.default_rng(0).uniform(0, 500, (80, 2))
+    rows, columns = np.mgrid[:36, :64]
+    at = places[:, :, None, None] * [[[0.05]], [[0.1]]] + 6
+    fields = np.exp(-0.5 * ((rows - at[:, 0]) ** 2 + (columns - at[:, 1]) ** 2) / 9.0)
+    maps = ReceptiveFieldMaps(fields, 0 * fields, OnOffPatches(), {}, places=places)
+    figure = receptive_field_figure(maps, neurons=[3])
+    drawn = [axes for axes in figure.axes if axes.collections and "µm" not in axes.get_ylabel()]
+    cortex = [axes for axes in drawn if "cortex" in axes.get_title(loc="left")]
+    assert [axes.get_title(loc="left") for axes in cortex] == ["cortex: row", "cortex: column"]
+    np.testing.assert_allclose(cortex[0].collections[0].get_array(), at[:, 0, 0, 0], atol=1.0)

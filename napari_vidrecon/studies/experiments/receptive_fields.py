@@ -195,6 +195,9 @@ def _neurons(maps: MouseMaps) -> pd.DataFrame:
     table = pd.DataFrame({"neuron": np.arange(len(fields)), "responsive": fields.responsive})
     for polarity in POLARITIES:
         table[f"{polarity}_row"], table[f"{polarity}_column"] = fields.centres(polarity).T
+    found = fields.retinotopy
+    for axis in ("row", "column"):
+        table[f"retinotopic_{axis}"] = np.nan if found is None else getattr(found, axis)
     table["diameter_px"], table["diameter_deg"] = fields.diameter_px, fields.diameter_deg
     table["eccentricity_deg"], table["fit_r_squared"] = fields.eccentricity_deg, fields.fits.r_squared
     table.insert(0, "mouse", maps.mouse.name)

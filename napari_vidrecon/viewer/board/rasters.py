@@ -219,7 +219,7 @@ class NeuronOrder:
             return raster_order.by_prediction(recorded, from_video)
         if wanted == RasterOrder.FIELD:
             if self.fields is not None:
-                return raster_order.by_field(self.fields.fits.row, self.fields.fits.column)
+                return raster_order.by_field(*self.fields.looks_at.T)
             model.message.emit("Map the receptive fields first; until then the rows are as recorded.", False)
         coordinates = None if model.session is None else model.session.coordinates
         if wanted == RasterOrder.POSITION and coordinates is not None:
