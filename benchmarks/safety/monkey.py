@@ -36,6 +36,7 @@ MEGABYTE = 1e6
 PATIENCE_S = 7200
 EVENTS_S = 0.02
 REST_S = 2.0
+MOST_REST_S = 60.0
 LATEST_MOVES = 12
 POOLS = ("asyncio", "zarr_io")
 """Threads that zarr keeps for reading, as many as it needs at once and at most a few a processor."""
@@ -207,6 +208,10 @@ def play(seed: int, cycles: int, kit: dict[str, Path], folder: Path, tell: Calla
     def look() -> None:
         monkey.settle()
         live(REST_S)
+        # A prediction of the session's stimulus, say, which begins by itself.
+        until = time.monotonic() + MOST_REST_S
+        while monkey.at_work and time.monotonic() < until:
+            live(REST_S)
         application.sendPostedEvents(None, 52)  # deferred deletions
         gc.collect()
         # Pictures and programs of layers that are gone go with the next picture of the canvas.

@@ -150,10 +150,15 @@ class Monkey(LayerMoves):
                 QApplication.processEvents()
         self.settle()
 
+    @property
+    def at_work(self) -> list[Background]:
+        """What goes on beside the window."""
+        return [each for each in self.workspace.findChildren(Background) if each.busy]
+
     def settle(self) -> None:
         """End what goes on and put the window back to where it began, for measuring."""
         self.controller.stop()
-        at_work = [each for each in self.workspace.findChildren(Background) if each.busy]
+        at_work = self.at_work
         for busy in at_work:
             busy.stop()
         for busy in at_work:
