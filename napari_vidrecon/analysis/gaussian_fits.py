@@ -27,6 +27,8 @@ TAIL = 4.0
 ROUNDS = 8
 LEAST_EXPONENT, MOST_EXPONENT = 1.0, 2.0
 """The variance of a centre falls with the height of its map, or with its square where the noise of maps is alike."""
+SUREST = (2.0, 98.0)
+"""Percentiles of height."""
 VARIANCES = (-8.0, 12.0)
 """Natural logarithms of the least and most of scatter and noise, px²: a map is blurred, and its centre never exact."""
 FLATTENING = 1e-6
@@ -310,7 +312,9 @@ def _told(fits: GaussianFits, where: NDArray[np.float64]) -> _Told | None:
     if len(known) < LEAST_NEURONS or not np.ptp(where[known], axis=0).any():
         return None
     centres = fitted[known]
-    strength = np.log(fits.height[known] / np.median(fits.height[known]))
+    height = fits.height[known]
+    # None is surer than the surest of many, however high its map.
+    strength = np.log(np.clip(height, *np.percentile(height, SUREST)) / np.median(height))
     tried = [_Neighbours(where[known], each) for each in NEIGHBOURHOODS if each < len(known)]
     best = min((_told_apart(each, centres, strength) for each in tried), key=lambda found: found.cost)
     expected, certainty = np.full_like(fitted, np.nan), np.zeros(len(fitted))

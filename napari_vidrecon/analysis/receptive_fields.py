@@ -127,10 +127,14 @@ class ReceptiveFieldMaps:
         return None if found is None else dataclasses.replace(found, row=found.row + tops)
 
     def _trusted(self, fits: GaussianFits) -> GaussianFits:
-        """Of neurons that respond, rows counted from the top of their colour."""
-        row = fits.row - self.screen.rows_a_colour * self.screen.colour_at(fits.row)
+        """Of neurons that respond and whose centre is on the screen, rows counted from the top of their colour."""
+        # Elsewhere a Gaussian is drawn out from its flank, and as high as it likes.
+        screen, column = self.screen, fits.column
+        row = fits.row - screen.rows_a_colour * screen.colour_at(fits.row)
+        on_screen = (row > -0.5) & (row < screen.rows_a_colour - 0.5) & (column > -0.5) & (column < screen.cols - 0.5)
         kept = {name: getattr(fits, name) for name in GaussianFits.__dataclass_fields__} | {"row": row}
-        return GaussianFits(**{name: np.where(self.responsive, values, np.nan) for name, values in kept.items()})
+        trusted = self.responsive & on_screen
+        return GaussianFits(**{name: np.where(trusted, values, np.nan) for name, values in kept.items()})
 
     @property
     def looks_at(self) -> NDArray[np.float64]:

@@ -239,12 +239,17 @@ def test_neurons_are_placed_with_their_neighbours_in_cortex_and_the_file_keeps_b
     cortex = random.uniform(-300, 300, (90, 3))
     where = np.array([18.0, 32.0]) + cortex[:, :2] @ np.array([[0.02, 0.0], [0.0, 0.03]])
     rows, columns = np.mgrid[:36, :64]
-    seen = np.exp(-0.5 * ((rows - where[:, 0, None, None]) ** 2 + (columns - where[:, 1, None, None]) ** 2) / 9.0)
-    seen *= random.uniform(0.5, 2.0, 90)[:, None, None]
+    height = random.uniform(0.2, 2.0, 90)
+    seen_at = where + random.normal(0, 0.5, (90, 2)) / height[:, None]
+    row, column = seen_at.T[:, :, None, None]
+    seen = height[:, None, None] * np.exp(-0.5 * ((rows - row) ** 2 + (columns - column) ** 2) / 9.0)
     seen[7], seen[8] = 0.0, np.exp(-0.5 * ((rows - 4) ** 2 + (columns - 4) ** 2) / 9.0) * 0.12
+    # The flank of a field whose middle, as high as it likes, is off the screen.
+    seen[9] = 1e4 * np.exp(-0.5 * ((rows - 18) ** 2 + (columns + 30) ** 2) / 49.0)
     maps = ReceptiveFieldMaps(seen, np.zeros_like(seen), OnOffPatches(), {}, places=cortex)
-    assert np.hypot(*(maps.looks_at - where).T)[[7, 8]].max() < 1.0
+    assert np.hypot(*(maps.looks_at - where).T)[[7, 8, 9]].max() < 1.5
     assert np.hypot(maps.fits.row[8] - where[8, 0], maps.fits.column[8] - where[8, 1]) > 10
+    assert maps.fits.column[9] < 5
     maps.save(tmp_path / "rf.npz")
     with np.load(tmp_path / "rf.npz") as stored:
         np.testing.assert_array_equal(stored["retinotopic_row"], maps.retinotopy.row)
