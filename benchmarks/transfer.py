@@ -64,6 +64,11 @@ def main() -> None:
     words.add_argument("--new-mice", type=int, default=len(NEW_MICE), help="how many of them")
     words.add_argument("--held-out", type=int, default=12)
     words.add_argument("--features", type=int, default=24)
+    words.add_argument(
+        "--as-they-come",
+        action="store_true",
+        help="the core of three mice as `vidrecon train` makes it: usual sizes, begun with the core that comes along",
+    )
     words.add_argument("--steps", type=int, default=600, help="of an encoder that learns from nothing, for each mouse")
     words.add_argument("--readout-steps", type=int, nargs="+", default=[100, 200])
     words.add_argument("--thaw", type=float, nargs="+", default=[0.0, 0.3])
@@ -71,11 +76,13 @@ def main() -> None:
     torch.set_num_threads(1)
     folder = sizes.folder or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
-    whole = CompactRecipe(features=sizes.features, steps=sizes.steps, validate_every=0)
+    features = CompactRecipe().features if sizes.as_they_come else sizes.features
+    whole = CompactRecipe(features=features, steps=sizes.steps, validate_every=0, pretrained=False)
     source = folder / "core.safetensors"
     started = time.monotonic()
     if not source.exists():
-        vr.train_encoder([mouse(folder, seed, sizes.core_trials, sizes) for seed in CORE_MICE], whole, source)
+        of_three = whole.model_copy(update={"pretrained": sizes.as_they_come})
+        vr.train_encoder([mouse(folder, seed, sizes.core_trials, sizes) for seed in CORE_MICE], of_three, source)
     rows = []
     for seed in NEW_MICE[: sizes.new_mice]:
         new = mouse(folder, seed, MANY, sizes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -122,3 +123,11 @@ def test_help_comes_at_once() -> None:
         return time.perf_counter() - began
 
     assert best_of(attempt, HELP_SECONDS) < HELP_SECONDS
+
+
+def test_the_window_touches_nothing_private_of_napari() -> None:
+    """Napari's proxies warn plugins of that; the board holds the viewer itself, which does not."""
+    private = re.compile(r"\b_?(?:viewer|window|dims|camera|scene|layers?)\._[a-z]\w*")
+    files = sorted((ROOT / "napari_vidrecon" / "viewer").rglob("*.py"))
+    assert len(files) > 50
+    assert {file.name: found for file in files if (found := private.findall(file.read_text("utf-8")))} == {}

@@ -15,6 +15,7 @@ from functools import partial
 
 import numpy as np
 from napari.layers import Image
+from napari.utils import Colormap
 from qtpy.QtCore import QCoreApplication, QEvent, QPoint, QRect, QRectF, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QGuiApplication, QImage, QPainter, QPaintEvent, QRasterWindow
 from qtpy.QtWidgets import QMainWindow, QWidget
@@ -64,6 +65,8 @@ class LivePicture:
         self._arrived_s, self._way_s = 0.0, 1.0
         self._masks: tuple[object, ...] = ()
         self._outlines: QImage | None = None
+        self._colours: tuple[Colormap, float, np.ndarray] | None = None
+        """Those that a person has given the layer, looked up once."""
         # Also where the program ends in the middle of a run: Qt does not survive windows that are left to the very end.
         self._found: weakref.ref[QWidget] | None = None
         self._held: list[PictureWindow] = []
@@ -182,7 +185,9 @@ class LivePicture:
     def _coloured(self, levels: np.ndarray) -> QImage:
         layer = self._board.layers.adopt(Role.RECONSTRUCTION, Image)
         assert layer is not None
-        return coloured(layer, levels)
+        if self._colours is None or self._colours[0] is not layer.colormap or self._colours[1] != layer.gamma:
+            self._colours = (layer.colormap, layer.gamma, lookup(layer))
+        return image_of(in_colours(levels, layer, self._colours[2]))
 
     def _masks_drawn(self) -> QImage:
         model = self._board.model
