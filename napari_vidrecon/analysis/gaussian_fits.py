@@ -31,6 +31,8 @@ SUREST = (2.0, 98.0)
 """Percentiles of height."""
 VARIANCES = (-8.0, 12.0)
 """Natural logarithms of the least and most of scatter and noise, px²: a map is blurred, and its centre never exact."""
+TOLD_BY = 3.0
+"""Log likelihood that noise which falls with height adds to scatter alone; chance adds as much once in twenty times."""
 FLATTENING = 1e-6
 """Of a plane whose slope its neurons do not tell, as of those in a row."""
 
@@ -222,7 +224,8 @@ class Retinotopy:
     scatter_px
         Standard deviation of neurons about their neighbours, each coordinate.
     noise_px
-        The same of a single fit of the first kind about the truth, median of those that were fitted.
+        The same of a single fit of the first kind about the truth, median of those that were fitted; NaN where it
+        cannot be told from scatter, because weak maps lie about their neighbours no further than strong ones.
     explained
         Share of the variance of those fitted centres that the neighbours tell; below 0 where they tell nothing.
     neighbours
@@ -285,7 +288,7 @@ def retinotopy(kinds: Sequence[GaussianFits], places: NDArray[np.floating]) -> R
         expected=expected,
         weight=weight,
         scatter_px=math.sqrt(scatter),
-        noise_px=math.sqrt(first.noise),
+        noise_px=math.sqrt(first.noise) if first.noise_told else math.nan,
         explained=first.explained,
         neighbours=first.neighbours,
     )
@@ -300,6 +303,7 @@ class _Told:
     certainty: NDArray[np.float64]
     scatter: float
     noise: float
+    noise_told: bool
     explained: float
     neighbours: int
 
@@ -330,6 +334,7 @@ def _told(fits: GaussianFits, where: NDArray[np.float64]) -> _Told | None:
         certainty=certainty,
         scatter=best.scatter,
         noise=float(np.median(best.noise)),
+        noise_told=best.noise_told,
         explained=float(1 - left / spread) if spread > 0 else 0.0,
         neighbours=best.neighbours.count,
     )
@@ -374,6 +379,7 @@ class _ToldApart:
     weights: NDArray[np.float64]
     scatter: float
     noise: NDArray[np.float64]
+    noise_told: bool
     cost: float
 
 
@@ -398,4 +404,8 @@ def _told_apart(neighbours: _Neighbours, centres: NDArray[np.float64], strength:
         parameters = minimize(cost, parameters, method="Nelder-Mead").x
         scatter, noise = variances(parameters)
         weights = (TAIL + 2) / (TAIL + missed / (scatter + noise)) / (scatter + noise)
-    return _ToldApart(neighbours, expected, weights, scatter, noise, cost(parameters))
+    without = minimize(
+        lambda given: cost(np.array([given[0], VARIANCES[0], 0.0])), [np.log(scatter + np.median(noise))]
+    )
+    told = bool(without.fun - cost(parameters) > TOLD_BY)
+    return _ToldApart(neighbours, expected, weights, scatter, noise, told, cost(parameters))

@@ -124,7 +124,10 @@ class ReceptiveFieldMaps:
             return None
         tops = self.screen.rows_a_colour * self.screen.colour_at(self.fits.row)
         found = retinotopy([self._trusted(self.fits), self._trusted(self.linear_fits)], self.places)
-        return None if found is None else dataclasses.replace(found, row=found.row + tops)
+        if found is None:
+            return None
+        expected = found.expected + np.stack([tops, np.zeros_like(tops)], axis=1)
+        return dataclasses.replace(found, row=found.row + tops, expected=expected)
 
     def _trusted(self, fits: GaussianFits) -> GaussianFits:
         """Of neurons that respond and whose centre is on the screen, rows counted from the top of their colour."""
@@ -139,8 +142,12 @@ class ReceptiveFieldMaps:
     @property
     def looks_at(self) -> NDArray[np.float64]:
         """(N, 2) row and column of each centre, px: with neighbours in cortex where they are known, else of the fit."""
-        found = self.fits if self.retinotopy is None else self.retinotopy
-        return np.stack([found.row, found.column], axis=1)
+        alone = np.stack([self.fits.row, self.fits.column], axis=1)
+        if self.retinotopy is None:
+            return alone
+        # A neuron without a position in cortex has its fit alone.
+        ordered = np.stack([self.retinotopy.row, self.retinotopy.column], axis=1)
+        return np.where(np.isfinite(ordered), ordered, alone)
 
     def _linear(self, neurons: slice) -> NDArray[np.float64]:
         size = np.abs(np.asarray(self.on)[neurons].astype(np.float64) - np.asarray(self.off)[neurons])

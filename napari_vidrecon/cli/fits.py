@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -280,8 +281,8 @@ def gaze(
             ("shift", f"{columns:.2f} columns, {rows:.2f} rows (SD, px; {number_of(found.trials, 'trial')})"),
             ("per unit of x", f"{how.columns_per_x:+.3f} columns, {how.rows_per_x:+.3f} rows"),
             ("per unit of y", f"{how.columns_per_y:+.3f} columns, {how.rows_per_y:+.3f} rows"),
-            ("checked", f"{found.better} of {len(found.losses)} other clips are explained better"),
-            ("use it with", flags or "nothing: the clips it was checked on are not explained better"),
+            ("checked", found.checked_in_words),
+            ("use it with", flags or "nothing: the clips it was checked on are not explained better beyond chance"),
         ],
     )
 
@@ -409,10 +410,12 @@ def _field_table(told: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if "retinotopy_explained" in told:
         share = number(100 * max(told["retinotopy_explained"], 0), 0)
-        scatter, error = (number(told[name], 1) for name in ("retinotopy_scatter_px", "fit_error_px"))
+        scatter, error = number(told["retinotopy_scatter_px"], 1), "is off by what cannot be told from that scatter"
+        if math.isfinite(told["fit_error_px"]):
+            error = f"is off by {number(told['fit_error_px'], 1)} px (SD, median)"
         rows += [
             ("neighbours in cortex", f"tell {share} % of where neurons look; these scatter by {scatter} px (SD)"),
-            ("a fit by itself", f"is off by {error} px (SD, median); both together are in the file"),
+            ("a fit by itself", f"{error}; both together are in the file"),
         ]
     if "mask_pixels" in told:
         rows += [

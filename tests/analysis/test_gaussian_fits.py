@@ -128,6 +128,15 @@ def test_where_cortex_has_no_order_nothing_is_told_and_good_fits_stay() -> None:
     assert error(found.row[kept], found.column[kept], true[kept]) <= alone
 
 
+def test_the_error_of_a_fit_is_not_told_where_scatter_would_look_the_same() -> None:
+    fits, cortex, _ = population(scatter_px=4.0, noise_px=2.0)
+    assert retinotopy([fits], cortex).noise_px == pytest.approx(2.0, abs=0.7)
+    # Heights that have nothing to do with how far a fit misses, as with an encoder that has learned nothing.
+    found = retinotopy([replace(fits, height=np.random.default_rng(2).permutation(fits.height))], cortex)
+    assert np.isnan(found.noise_px)
+    assert np.isfinite(found.row).all()
+
+
 def test_order_that_turns_round_at_the_border_of_an_area_is_followed() -> None:
     fits, cortex, _ = population(scatter_px=0.5, noise_px=2.0)
     folded = np.stack([np.full(400, 18.0), 30.0 + 0.03 * np.abs(cortex[:, 0])], axis=1)

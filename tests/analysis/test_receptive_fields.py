@@ -254,6 +254,10 @@ def test_neurons_are_placed_with_their_neighbours_in_cortex_and_the_file_keeps_b
     with np.load(tmp_path / "rf.npz") as stored:
         np.testing.assert_array_equal(stored["retinotopic_row"], maps.retinotopy.row)
     np.testing.assert_allclose(ReceptiveFieldMaps.load(tmp_path / "rf.npz").looks_at, maps.looks_at, atol=0.3)
+    cortex[11] = np.nan
+    partly = ReceptiveFieldMaps(seen, np.zeros_like(seen), OnOffPatches(), {}, places=cortex)
+    assert partly.retinotopy.weight[11] == 0
+    np.testing.assert_array_equal(partly.looks_at[11], [partly.fits.row[11], partly.fits.column[11]])
     without = ReceptiveFieldMaps(seen, np.zeros_like(seen), OnOffPatches(), {})
     assert without.retinotopy is None
     np.testing.assert_array_equal(without.looks_at[:, 0], without.fits.row)
@@ -271,3 +275,4 @@ def test_rows_of_a_colour_stay_rows_of_that_colour_beside_neighbours_that_see_an
     maps = ReceptiveFieldMaps(seen, 0 * seen, OnOffPatches(1, screen=screen), {}, screen, cortex)
     assert maps.retinotopy.explained > 0.9
     np.testing.assert_allclose(maps.looks_at[:, 0], where[:, 0] + second, atol=1.0)
+    np.testing.assert_allclose(maps.retinotopy.expected[:, 0], where[:, 0] + second, atol=1.0)
