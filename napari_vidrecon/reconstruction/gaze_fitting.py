@@ -11,7 +11,7 @@ import torch
 
 from napari_vidrecon.encoders.answers import check_clip_fits
 from napari_vidrecon.encoders.encoder import Encoder
-from napari_vidrecon.errors import ConfigError, SessionError
+from napari_vidrecon.errors import ConfigError, SessionError, number_of
 from napari_vidrecon.reconstruction.composition import InferredGaze
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.gaze import COLUMNS, ROWS, Curves, Drift, shift_of_pupil
@@ -25,6 +25,11 @@ from napari_vidrecon.settings import listed
 
 PUPIL_TRIALS, CHECKED_TRIALS, PUPIL_FRAMES = 24, 6, 150
 PUPIL_STEPS, PUPIL_RATE = 72, 0.2
+SURE = 1.5
+"""Standard errors over clips that a gain has to reach: by chance once in five times with two clips, in ten with six.
+
+What is found in noise makes other clips rather worse, so that it is rarer than that.
+"""
 PUPIL_SD_PX = 2.0
 """Of the shift that one deviation of the pupil is expected to tell, on 36 rows; weak beside dozens of trials."""
 
@@ -57,8 +62,21 @@ class PupilGaze:
 
     @property
     def helps(self) -> bool:
-        """Whether the trials left out are explained better, most of them and all together."""
-        return 2 * self.better > len(self.losses) and sum(after - before for before, after in self.losses) < 0
+        """Whether the trials left out, two at least, are explained better, by more than they differ in it."""
+        if len(self.losses) < 2 or not self._mostly_better:
+            return False
+        gains = np.array([before - after for before, after in self.losses])
+        return bool(gains.mean() > SURE * gains.std(ddof=1) / np.sqrt(len(gains)))
+
+    @property
+    def _mostly_better(self) -> bool:
+        return 2 * self.better > len(self.losses)
+
+    @property
+    def checked_in_words(self) -> str:
+        """How many of the trials left out are explained better, and whether that is no more than chance."""
+        told = f"{self.better} of {number_of(len(self.losses), 'other clip')} explained better"
+        return f"{told}, which may be chance" if self._mostly_better and not self.helps else told
 
     @property
     def settings(self) -> dict[str, Any]:

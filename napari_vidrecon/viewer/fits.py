@@ -298,14 +298,14 @@ class GazeFitController(Background):
     def _use(self, found: PupilGaze) -> None:
         model = self.model
         settings = found.settings or ({"gaze": "inferred"} if model.repeats else {})
-        told = f"{found.better} of {len(found.losses)} other clips are explained better"
+        told = found.checked_in_words
         if found.settings:
             columns, rows = found.shift_px
             told = f"Gaze by the pupil: {columns:.1f} px across, {rows:.1f} px up and down (SD); {told}."
         elif settings:
-            told = f"Gaze from the presentations alone: the pupil tells nothing ({told} by it)."
+            told = f"Gaze from the presentations alone: the pupil tells nothing ({told})."
         else:
-            told = f"No gaze: the pupil tells nothing beyond the encoder ({told} by it)."
+            told = f"No gaze: the pupil tells nothing beyond the encoder ({told})."
         with self.faults:
             if settings:
                 model.set_settings(config=model.config.changed(**settings))

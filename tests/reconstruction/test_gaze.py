@@ -10,7 +10,9 @@ import torch
 
 import napari_vidrecon as vr
 from napari_vidrecon.encoders.answers import predicted
+from napari_vidrecon.reconstruction.composition import InferredGaze
 from napari_vidrecon.reconstruction.gaze import moved_array, slow_curves
+from napari_vidrecon.reconstruction.gaze_fitting import PupilGaze
 from napari_vidrecon.sessions.simulation.behavior import EYE_CENTRE_PX, SCREEN_PX_PER_CAMERA_PX, as_seen
 
 
@@ -124,6 +126,25 @@ def test_a_pupil_that_tells_nothing_is_not_taken(trial, encoder):
     assert (found.trials, found.shift_px, found.helps, found.settings) == (1, (0.0, 0.0), False, {})
     with pytest.raises(vr.SessionError, match="32 frames or more whose movie is known"):
         vr.fit_gaze(Known([trial.part(0, 20)]), encoder)
+
+
+@pytest.mark.parametrize(
+    ("losses", "helps"),
+    [
+        (((1.0, 0.9), (1.0, 0.8)), True),
+        (((1.0, 0.9), (1.0, 0.9), (1.0, 1.05)), False),
+        (((1.0, 0.9), (1.0, 0.9), (1.0, 0.92), (1.0, 1.0001)), True),
+        (((1.0, 0.999), (1.0, 0.9)), False),
+        (((1.0, 0.5),), False),
+        (((1.0, 1.0), (1.0, 1.0)), False),
+    ],
+)
+def test_a_shift_is_taken_only_where_it_explains_more_than_clips_differ(losses, helps):
+    found = PupilGaze(InferredGaze(sd_px=0.0, columns_per_x=0.4), (2.0, 0.1), losses, 4)
+    assert found.helps is helps
+    assert bool(found.settings) is helps
+    mostly = 2 * found.better > len(losses)
+    assert found.checked_in_words.endswith("may be chance") is (mostly and not helps)
 
 
 def test_a_shift_is_never_checked_on_what_it_was_found_on(trial, encoder):
