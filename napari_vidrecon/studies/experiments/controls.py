@@ -49,6 +49,9 @@ PIXEL_SCALE = 4
 NEAR_ZERO = 0.05
 """A mean correlation below this is none, however narrow its interval; a reconstruction reaches ten times as much."""
 
+RECONSTRUCTED = 0.3
+"""A mean correlation that tells of a movie: an interval from below 0 to here rules neither out."""
+
 
 def partners(plan: Plan) -> dict[Clip, Clip]:
     """For each clip the next one of the same mouse and length, whose movie or activity is taken instead of its own."""
@@ -199,17 +202,19 @@ def _tests(table: pd.DataFrame, measure: str) -> list[TestResult]:
 
 
 def finding_of(table: pd.DataFrame, control: str) -> Finding:
-    """Whether a control finds nothing, as it must."""
+    """Whether a control finds nothing, as it must; None where the interval holds both 0 and a reconstruction's r."""
     real, found = (_interval(table, kind, "video_correlation") for kind in (SHOWN, control))
     statement = f"{CONTROLS[control]}: its correlation is 0 within the 95 % interval, or nearly so"
     if found.note:
         return Finding(statement, None, found.note)
+    holds_0 = found.low <= 0 <= found.high
+    too_wide = holds_0 and found.high > RECONSTRUCTED
     return Finding(
         statement,
-        bool(found.low <= 0 <= found.high or abs(found.estimate) < NEAR_ZERO),
+        None if too_wide else bool(holds_0 or abs(found.estimate) < NEAR_ZERO),
         f"r = {found.estimate:.3f} ({found.low:.3f} to {found.high:.3f}), against {real.estimate:.3f} "
         f"({real.low:.3f} to {real.high:.3f}) of the reconstruction, over {number_of(real.clips, 'clip')} of "
-        f"{number_of(real.mice, 'mouse', 'mice')}",
+        f"{number_of(real.mice, 'mouse', 'mice')}" + ("; too wide to tell: take more clips" if too_wide else ""),
     )
 
 

@@ -71,6 +71,21 @@ def test_an_interval_away_from_0_is_not_hidden() -> None:
     assert controls.finding_of(table, controls.OTHER_CLIP).shows is None
 
 
+def test_an_interval_from_below_0_to_a_good_reconstruction_tells_nothing() -> None:
+    import pandas as pd
+
+    levels = {controls.SHOWN: (0.5, 0.6), controls.RANDOM: (-0.1, 0.1), controls.PERMUTED: (0.001, -0.002)}
+    rows = [
+        {"mouse": "a", "clip": clip, "control": kind, "video_correlation": level}
+        for kind, pair in levels.items()
+        for clip, level in enumerate(pair)
+    ]
+    found = controls.finding_of(pd.DataFrame(rows), controls.RANDOM)
+    assert found.shows is None
+    assert found.numbers.endswith("too wide to tell: take more clips")
+    assert controls.finding_of(pd.DataFrame(rows), controls.PERMUTED).shows is True
+
+
 def test_the_papers_t_test_holds_clips_against_random_movies(tiny_plan, outcome_of) -> None:
     outcome = outcome_of(CONTROLS_STUDY, tiny_plan)
     table = outcome.tables["controls"]

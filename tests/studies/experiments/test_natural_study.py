@@ -12,6 +12,7 @@ import pytest
 from napari_vidrecon import metrics
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.studies.conducting import conduct
+from napari_vidrecon.studies.experiments import natural
 from napari_vidrecon.studies.experiments.natural import NATURAL, runs
 from napari_vidrecon.studies.mice import Mouse
 from napari_vidrecon.studies.runs.measuring import evaluation_mask
@@ -66,6 +67,20 @@ def test_reconstructions_are_tested_against_random_movies_over_clips_and_over_mi
     table = outcome.tables["clips"]
     difference = table["video_correlation"].mean() - table["random_video_correlation"].mean()
     assert independent[0].estimate == pytest.approx(difference)
+
+
+@pytest.mark.parametrize(
+    ("own", "shows"),
+    [((0.5, 0.6, 0.55), True), ((0.5, -0.6), None), (tuple(0.01 * (-1) ** k for k in range(12)), False)],
+)
+def test_few_clips_that_scatter_say_nothing_against_the_paper(own: tuple[float, ...], shows: bool | None) -> None:
+    import pandas as pd
+
+    random = [0.01 * (-1) ** (k // 2) for k in range(len(own))]
+    clips = pd.DataFrame({"mouse": "a", "clip": range(len(own)), "video_correlation": own})
+    clips["random_video_correlation"] = random
+    tests = natural._against_random(clips, "video_correlation")
+    assert natural._above_random(clips, "video_correlation", "r", tests).shows is shows
 
 
 def test_a_single_clip_has_no_random_movie_and_nothing_is_claimed(tiny_plan, outcome_of) -> None:
