@@ -58,6 +58,9 @@ def claimed(path: Path | str, what: str = "run", wait_s: float = 0.0) -> Iterato
     try:
         lock.acquire(timeout=wait_s, blocking=wait_s != 0)
     except Timeout:
+        if not file.exists():
+            # Some places, as below /proc, take no file and do not say so; or whoever held it has just ended.
+            file.touch()
         raise InUseError(
             f"{path}: another process is at work on this {what}{_owner(file)}; "
             "wait until it has ended, or choose another"
@@ -139,6 +142,7 @@ REASONS = {
     errno.EROFS: "the place is read-only; choose another one",
     errno.EACCES: "writing there is not permitted; choose another place",
     errno.EPERM: "writing there is not permitted; choose another place",
+    errno.ENOENT: "no folder can be made there, or it has gone; choose another place",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.EEXIST: "a part of the path is a file, not a folder",
     errno.EISDIR: "a folder stands there; choose another name",
@@ -158,7 +162,8 @@ def disk_errors(path: Path | str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = REASONS.get(_system_error(error))
+        number = _system_error(error)
+        reason = REASONS.get(number) if number != errno.ENOENT or _is_of(error, path) else None
         if isinstance(error, ValueError) and "null byte" in str(error):
             reason = "the name holds a character that no system takes; choose another name"
         if isinstance(error, UnicodeEncodeError):
@@ -166,6 +171,16 @@ def disk_errors(path: Path | str) -> Iterator[None]:
         if reason is None:
             raise
         raise StorageError(f"{one_line(path)}: could not be written: {reason}") from error
+
+
+def _is_of(error: Exception, path: Path | str) -> bool:
+    """Whether what is missing lies where `path` was to be written, and is no file that was read meanwhile."""
+    missing = getattr(error, "filename", None)
+    if not isinstance(missing, str):
+        return False
+    place, gone = Path(path).absolute(), Path(missing).absolute()
+    # A draft in it or beside it, or a folder above it that cannot be made.
+    return gone.parent in (place, place.parent) or place.is_relative_to(gone)
 
 
 def _system_error(error: Exception) -> int:

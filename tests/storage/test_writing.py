@@ -220,6 +220,23 @@ def test_what_the_disk_does_not_take_is_told_whoever_says_it(error: Exception, w
         raise RuntimeError("something else")
 
 
+def test_a_place_that_takes_no_folder_is_told_and_a_missing_source_is_not_taken_for_it(tmp_path: Path) -> None:
+    out = tmp_path / "out" / "session"
+    for missing in (out.parent, out.parent / "draft", out / "draft"):
+        told = pytest.raises(StorageError, match=r"session: could not be written: no folder .*choose another place")
+        with told, disk_errors(out):
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(missing))
+    with pytest.raises(FileNotFoundError), disk_errors(out):
+        (tmp_path / "recording" / "spks.npy").read_bytes()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")
+def test_a_place_that_takes_no_lock_is_not_said_to_be_in_use() -> None:
+    told, path = pytest.raises(StorageError, match="no folder can be made there"), "/proc/mask.npy"
+    with told, disk_errors(path), claimed(path, "mask"):
+        pass
+
+
 def test_work_whose_folder_is_taken_away_ends_as_it_ends_and_not_with_its_lock(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     with claimed(folder / "one", "run"):
