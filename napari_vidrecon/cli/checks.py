@@ -29,6 +29,7 @@ from napari_vidrecon.encoders import ENCODER_SUFFIXES
 from napari_vidrecon.errors import VidreconError, number_of, one_line
 
 FAULTS_FOUND = 1
+MASK_SUFFIX = ".npy"
 LONGEST_LINE = 2000
 
 
@@ -73,6 +74,8 @@ def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:
     """
     from napari_vidrecon.reconstruction.decoder import is_decoder
     from napari_vidrecon.reconstruction.denoiser import is_denoiser
+    from napari_vidrecon.reconstruction.masks import file_faults
+    from napari_vidrecon.reconstruction.published import is_published
     from napari_vidrecon.sessions.validation import validate_session
 
     require_there(path)
@@ -87,6 +90,8 @@ def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:
         described(path)
         if path.suffix in ENCODER_SUFFIXES and not is_decoder(path) and not is_denoiser(path) and not quick:
             _bind_every_readout(path)
+        if path.suffix == MASK_SUFFIX and not is_published(path):
+            return [{"file": path, "expected": fault, "found": "", "remedy": ""} for fault in file_faults(path)]
     except VidreconError as error:
         message = str(error).removeprefix(f"{path}: ")
         expected, _, rest = message.removeprefix("expected ").partition(", found ")

@@ -13,7 +13,7 @@ from scipy import ndimage
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.errors import MaskError, StorageError, number_of
 from napari_vidrecon.reconstruction.config import GREY_LEVEL
-from napari_vidrecon.sessions.screen import LARGEST_SIDE_PX, USUAL_SCREEN, ScreenGeometry
+from napari_vidrecon.sessions.screen import LARGEST_SIDE_PX, MOST_COLOURS, USUAL_SCREEN, ScreenGeometry
 from napari_vidrecon.settings import brief, finite_number
 from napari_vidrecon.storage import read_array, user_path, write_array
 
@@ -21,6 +21,8 @@ TRAINING_THRESHOLD = 0.5
 EVALUATION_THRESHOLD = 1.0
 FULL_SCREEN = "full screen"
 """Source of a mask that leaves nothing out."""
+LARGEST_ALPHA = 10.0
+"""Of a mask's file, either sign; fits end at 1.4 or so. Pictures (0..255), movies and activity go further."""
 OFF_SCREEN = -np.inf
 """Alpha of canvas pixels a mask says nothing of: below every threshold."""
 
@@ -154,7 +156,7 @@ class AlphaMask:
         Raises
         ------
         MaskError
-            Missing, not an array, of a size that no screen has, not finite.
+            Missing, not an array, of a size that no screen has, not finite, of values that are no alpha.
         """
         path = user_path(path)
         try:
@@ -162,6 +164,12 @@ class AlphaMask:
             opened = cls(_shares(read_array(path, memory_map=True)), str(path))
         except StorageError as error:
             raise MaskError(str(error)) from None
+        lowest, highest = float(opened.alpha.min()), float(opened.alpha.max())
+        if max(-lowest, highest) > LARGEST_ALPHA:
+            raise MaskError(
+                f"{path}: expected alpha of about -0.1 to 1.4, 1 where a pixel is fully seen, found values from "
+                f"{lowest:.4g} to {highest:.4g}; choose a mask, or scale this one so that 1 is the least to measure in"
+            )
         return dataclasses.replace(opened, source=str(path.absolute()))
 
     @classmethod
@@ -402,6 +410,31 @@ class MaskShape:
         if self.hole_pixels > LARGEST_HOLES * self.pixels:
             found.append((f"holes of {self.hole_pixels} pixels", "holes"))
         return found
+
+
+def file_faults(path: Path | str) -> list[str]:
+    """What is wrong with the pixels that the mask in a file lets through to be reconstructed.
+
+    Returns
+    -------
+    list[str]
+        A file does not say in how many colours it is: what is wrong in any number of them. Empty if nothing.
+
+    Raises
+    ------
+    MaskError
+        It is no mask.
+    """
+    mask = AlphaMask.load(path)
+    inside = mask.binary(TRAINING_THRESHOLD)
+    if not inside.any():
+        return [f"no pixel reaches alpha {TRAINING_THRESHOLD:g}, the largest is {mask.screen.max():.3g}; fit it anew"]
+    if inside.all():
+        return []
+    planes = (planes for planes in range(1, MOST_COLOURS + 1) if len(inside) % planes == 0)
+    found = min((MaskShape.of(inside, each).faults for each in planes), key=len)
+    told = f"alpha >= {TRAINING_THRESHOLD:g}: {', '.join(found)}; choose a mask, or fit this one anew"
+    return [told] if found else []
 
 
 def mask_faults(

@@ -9,7 +9,7 @@ import pytest
 
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.errors import MaskError
-from napari_vidrecon.reconstruction.masks import AlphaMask
+from napari_vidrecon.reconstruction.masks import AlphaMask, file_faults
 
 COMPACT_CANVAS = Canvas(36, 64)
 
@@ -132,3 +132,25 @@ def test_a_mask_says_where_it_lies_from_wherever_it_was_opened(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path.parent)
     assert Path(source) == tmp_path / "mask.npy"
     np.testing.assert_array_equal(AlphaMask.load(source).alpha, 1.0)
+
+
+@pytest.mark.parametrize(("lowest", "highest"), [(-100, 1), (0, 254), (0, 11)])
+def test_an_array_of_other_numbers_is_no_mask(tmp_path: Path, lowest: int, highest: int) -> None:
+    alpha = np.zeros((36, 64), np.float32)
+    alpha[10:20, 10:20] = np.linspace(lowest, highest, 100).reshape(10, 10)
+    np.save(tmp_path / "other.npy", alpha)
+    with pytest.raises(MaskError, match=rf"other\.npy: expected alpha of .*found values from {lowest} to {highest};"):
+        AlphaMask.load(tmp_path / "other.npy")
+
+
+def test_the_faults_of_a_file_are_those_it_has_in_any_number_of_colours(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:36, :64]
+    disc = 1.4 * (np.hypot(rows - 18, columns - 30) < 9)
+    noise = 1.4 * (np.random.default_rng(0).random((36, 64)) < 0.3)
+    told = []
+    for name, alpha in {"one": disc, "two": np.concatenate([disc, disc]), "noise": noise, "empty": 0 * disc}.items():
+        np.save(tmp_path / f"{name}.npy", alpha.astype(np.float32))
+        told.append(" ".join(file_faults(tmp_path / f"{name}.npy")))
+    assert told[:2] == ["", ""]
+    assert "pieces" in told[2]
+    assert told[3] == "no pixel reaches alpha 0.5, the largest is 0; fit it anew"
