@@ -136,6 +136,15 @@ def test_of_few_frames_that_core_learns_nothing_and_readouts_alone_do_in_few_ste
     assert core_for_few_frames([new_mouse], trials, CompactRecipe()) == (None, CompactRecipe())
 
 
+@pytest.mark.parametrize("trials", [1, 4])
+def test_of_fewer_trials_than_a_regression_needs_that_core_learns_nothing_either(new_mouse, tmp_path, trials):
+    few = [new_mouse.trials_in_tier("train")[:trials]]
+    core, recipe = core_for_few_frames([new_mouse], few, CompactRecipe(steps=2, batch_size=2))
+    train_encoder([new_mouse], recipe, tmp_path / "encoder.safetensors", training_trials=few)
+    theirs, written = load_file(core.path), load_file(tmp_path / "encoder.safetensors")
+    assert torch.equal(written["stem.weight"], theirs["stem.weight"])
+
+
 def test_what_there_is_to_learn_from_is_counted_clip_by_clip_and_not_by_the_first_one(new_mouse, monkeypatch):
     trials = new_mouse.trials_in_tier("train")
     lengths = dict.fromkeys(trials, core_module.FEW_FRAMES) | {trials[0]: 40}

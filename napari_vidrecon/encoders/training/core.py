@@ -17,7 +17,6 @@ from napari_vidrecon.encoders.checkpoints import file_hash, read_encoder_file
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.stored_encoder import READOUTS
 from napari_vidrecon.encoders.training.architectures import recipe_of
-from napari_vidrecon.encoders.training.readout_fit import LEAST_TRIALS
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.windows import FrameWindows
 from napari_vidrecon.errors import ConfigError, EncoderError, SessionError, one_line
@@ -277,7 +276,7 @@ def core_for_few_frames(
         None and the recipe as it is where there is enough to learn from, or nothing that suits.
     """
     found = first_core(recipe, sessions[0])
-    if found is None or min(map(len, trials)) < LEAST_TRIALS:
+    if found is None:
         return None, recipe
     frames = sum(session.clip_frames(each) for session, ids in zip(sessions, trials, strict=True) for each in ids)
     if frames > FEW_FRAMES:
