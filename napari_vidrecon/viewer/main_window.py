@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import napari
 from napari.layers import Image
 from napari.settings import get_settings
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QDropEvent, QFontInfo
 from qtpy.QtWidgets import QAbstractItemView, QApplication, QDockWidget, QMainWindow, QStackedWidget, QWidget
 from vispy.app.base import BaseCanvasBackend
-from vispy.scene import Node
+from vispy.scene import Grid, Node, ViewBox
 from vispy.scene.cameras import BaseCamera
+from vispy.scene.cameras.perspective import PerspectiveCamera
 
 from napari_vidrecon.errors import ConfigError
 from napari_vidrecon.viewer.background import subscribe
@@ -82,15 +83,19 @@ class Letters(QObject):
         self._widget.setStyleSheet(self._style + ("" if scale == 1 else LETTERS_STYLE.format(points)))
 
 
+LAYER_LIST, LAYER_CONTROLS = "layer list", "layer controls"
+"""Names of napari's docks."""
 LIST_LINES, CONTROLS_LINES = 2.0, 18.0
 """Least heights of napari's list of layers and of its controls: with more, no window is lower than 561 pixels."""
+LEFT_LINES = 4.0
+"""What the list keeps beyond its least height when the controls take of it."""
 
 
 def give_way(window: QMainWindow) -> None:
     """Let napari's own docks become low, so that the window fits a screen of 540 pixels with a layer chosen."""
     for name, kind, lines in (
-        ("layer list", QAbstractItemView, LIST_LINES),
-        ("layer controls", QStackedWidget, CONTROLS_LINES),
+        (LAYER_LIST, QAbstractItemView, LIST_LINES),
+        (LAYER_CONTROLS, QStackedWidget, CONTROLS_LINES),
     ):
         for dock in window.findChildren(QDockWidget, name):
             inside = dock.widget()
@@ -100,6 +105,47 @@ def give_way(window: QMainWindow) -> None:
             for part in [] if inside is None else [inside, *inside.findChildren(kind)]:
                 if isinstance(part, kind):
                     part.setMinimumHeight(round(lines * part.fontMetrics().lineSpacing()))
+                    if isinstance(part, QStackedWidget) and window.findChild(RoomOfControls) is None:
+                        RoomOfControls(window, part)
+
+
+class RoomOfControls(QObject):
+    """Gives the controls of the chosen layer the height that they need, of what the list of layers has to spare.
+
+    Those of labels, as while a mask is painted, need more than those of images, and are else drawn over each other.
+
+    Parameters
+    ----------
+    window
+        Owns it.
+    controls
+        Napari's, in the dock.
+    """
+
+    def __init__(self, window: QMainWindow, controls: QStackedWidget) -> None:
+        super().__init__(window)
+        # Those of a new layer learn only now how high they are.
+        self._soon = QTimer(self, interval=0, singleShot=True)
+        self._soon.timeout.connect(self._take)
+        controls.currentChanged.connect(self._begin)
+
+    def _begin(self, _index: int) -> None:
+        self._soon.start()
+
+    def _take(self) -> None:
+        window = self.parent()
+        above, below = (window.findChild(QDockWidget, name) for name in (LAYER_CONTROLS, LAYER_LIST))
+        controls = None if above is None else above.findChild(QStackedWidget)
+        chosen = None if controls is None else controls.currentWidget()
+        if not isinstance(window, QMainWindow) or above is None or below is None or controls is None or chosen is None:
+            return
+        if any(not dock.isVisible() or dock.isFloating() for dock in (above, below)):
+            return
+        kept = below.minimumSizeHint().height() + round(LEFT_LINES * below.fontMetrics().lineSpacing())
+        given = min(chosen.sizeHint().height() - controls.height(), below.height() - kept)
+        if given > 0:
+            heights = [above.height() + given, below.height() - given]
+            window.resizeDocks([above, below], heights, Qt.Orientation.Vertical)
 
 
 class FolderDrops(QObject):
@@ -157,6 +203,9 @@ class CanvasUpkeep:
       canvas is made the current one before a layer goes.
     - Whenever the shape of napari's grid changes it makes a new one, and the old one stays in the canvas for ever,
       with a camera and a view of every tile.
+    - In three dimensions a view without a pixel, as a tile of the grid on a small canvas may be, has its camera show
+      nothing (a scale of 0). From then on napari's zoom is infinite, and whatever is drawn, sized or put aside fails.
+      So cameras and zoom are put right before and after each picture.
 
     Parameters
     ----------
@@ -168,6 +217,11 @@ class CanvasUpkeep:
 
     def __init__(self, viewer: napari.viewer.Viewer, faults: Faults) -> None:
         self._viewer, self.faults = viewer, faults
+        self._zoom = 1.0
+        for backend in self._backends:
+            drawn, sized = backend._vispy_canvas.events.draw, backend._vispy_canvas.events.resize
+            for event, place in ((drawn, "first"), (drawn, "last"), (sized, "first")):
+                event.connect(self._put_cameras_right, position=place)
         viewer.layers.events.removing.connect(self._make_current)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.canvas.grid.events.enabled):
             event.connect(self._drop_old_grids)
@@ -186,10 +240,39 @@ class CanvasUpkeep:
 
     @guarded
     def _drop_old_grids(self) -> None:
+        self._put_cameras_right()
         for backend in self._backends:
             holder = backend._vispy_canvas.central_widget
             for grid in [each for each in holder._widgets if each.parent is None and not _is_used(each)]:
                 holder.remove_widget(grid)
+
+    @guarded
+    def _put_cameras_right(self, _event: object = None) -> None:
+        camera = self._viewer.scene.camera
+        if _can_be_shown(camera.zoom):
+            self._zoom = camera.zoom
+        for view in self._views():
+            seen = view.camera
+            # None until three dimensions are seen for the first time.
+            shows = seen.scale_factor if isinstance(seen, PerspectiveCamera) else None
+            if shows is not None and not _can_be_shown(shows):
+                seen.scale_factor = max(min(view.size), 1.0) / self._zoom
+        if not _can_be_shown(camera.zoom):
+            camera.zoom = self._zoom
+
+    def _views(self) -> Iterator[ViewBox]:
+        for backend in self._backends:
+            for widget in backend._vispy_canvas.central_widget._widgets:
+                tiles = widget.children if isinstance(widget, Grid) else [widget]
+                yield from (tile for tile in tiles if isinstance(tile, ViewBox))
+
+
+LEAST_SHOWN, MOST_SHOWN = 1e-30, 1e30
+"""Of the world in a view, and of its zoom: what numbers of 32 bits, those of a graphics card, can be divided by."""
+
+
+def _can_be_shown(length: float) -> bool:
+    return LEAST_SHOWN <= length <= MOST_SHOWN
 
 
 def free_pictures(widget: QWidget) -> None:

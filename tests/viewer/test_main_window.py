@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from OpenGL import GL
 from qtpy.QtGui import QOpenGLContext
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtWidgets import QDockWidget, QStackedWidget
 
 from napari_vidrecon.viewer.board.cells import DOCK_NAME
 from napari_vidrecon.viewer.main_window import main_window_of
@@ -61,6 +64,40 @@ def test_grids_of_other_shapes_leave_the_canvas(viewer, canvas):
     assert len(held) <= before + 1
     viewer.canvas.grid.enabled = False
     assert len(held) <= before + 1
+
+
+def test_in_three_dimensions_a_small_grid_leaves_every_camera_with_something_to_show(viewer, canvas, qtbot):
+    for _ in range(14):
+        viewer.add_image(np.zeros((5, 9, 7), np.float32))
+    viewer.dims.ndisplay, viewer.canvas.grid.enabled, viewer.canvas.grid.spacing = 3, True, 0.06
+    qtbot.wait(SHORT_MS)
+    for size in ((40, 40), (5, 400), (1, 1), (600, 400)):
+        # Vispy refuses a scale of 0 with every picture that follows.
+        canvas.resize(*size)
+        viewer.reset_view()
+        qtbot.wait(SHORT_MS)
+        assert 0 < viewer.scene.camera.zoom < np.inf
+
+
+@pytest.mark.parametrize("zoom", [0.0, 1e300, np.inf, np.nan])
+def test_a_zoom_that_cannot_be_drawn_goes_back_to_the_last_that_can(viewer, canvas, qtbot, zoom):
+    viewer.add_image(np.zeros((5, 9, 7), np.float32))
+    viewer.dims.ndisplay = 3
+    qtbot.wait(SHORT_MS)
+    before = viewer.scene.camera.zoom
+    with contextlib.suppress(np.linalg.LinAlgError, AssertionError):
+        viewer.scene.camera.zoom = zoom
+    canvas.update()
+    qtbot.waitUntil(lambda: viewer.scene.camera.zoom == pytest.approx(before, rel=0.1))
+
+
+def test_controls_of_labels_take_the_height_they_need_of_the_list_below(viewer, qtbot):
+    viewer.window.resize(1366, 768)
+    viewer.add_image(np.zeros((9, 7), np.float32))
+    qtbot.wait(SHORT_MS)
+    viewer.add_labels(np.zeros((9, 7), np.uint8))
+    stack = main_window_of(viewer).findChild(QDockWidget, "layer controls").findChild(QStackedWidget)
+    qtbot.waitUntil(lambda: stack.height() >= stack.currentWidget().sizeHint().height())
 
 
 MOST_PROGRAMS = 20_000

@@ -16,7 +16,7 @@ from napari_vidrecon.viewer.board.captions import fitted
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role, RoleLayers
 from napari_vidrecon.viewer.board.tiles import BoardLayout, Box
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.main_window import letter_scale, main_window_of
+from napari_vidrecon.viewer.main_window import LAYER_LIST, letter_scale, main_window_of
 
 if TYPE_CHECKING:
     from napari.utils.events import Event, EventEmitter
@@ -302,8 +302,6 @@ class GridTiles:
 
 
 REST_MS = 500
-LAYER_LIST = "layer list"
-"""Name of napari's dock."""
 
 
 class OwedPicture(QObject):
