@@ -328,7 +328,12 @@ class Session:
 
     def _open(self, stream: str, trial_id: int) -> np.ndarray:
         file = self.file(stream, trial_id)
-        array = open_array(file, self.path)
+        try:
+            array = open_array(file, self.path)
+        except SessionError:
+            # Of a folder that is gone the folder is told, and not one of its files.
+            self.require_folder()
+            raise
         fault = trial_files.layout_fault(array, file, stream, self.n_neurons, self.screen)
         if fault is not None:
             raise fault.error()

@@ -109,7 +109,7 @@ class ReconstructionModel(Choices):
         self.neurons = NeuronSet.all(session.n_neurons)
         self.snapshot, self.newest, self.stimulus_prediction, self.stimulus_levels = None, None, None, {}
         kept = [*self.elsewhere, *self.runs]
-        self.runs = [run for run in kept if run.recipe.session == str(session.path)]
+        self.runs = [run for run in kept if _is_of(run, session)]
         self.elsewhere = [run for run in kept if run not in self.runs][-MOST_ELSEWHERE:]
         self.shown, self.compared, self.course = None, None, None
         self.look_back(None)
@@ -414,3 +414,10 @@ class ReconstructionModel(Choices):
         """The kept run that makes an error map with the one on the board; None if there is none yet."""
         present = self.recipe_of_board
         return None if present is None else counterpart_of(present, self.runs)
+
+
+def _is_of(run: RunRecord, session: Session) -> bool:
+    """Whether a run is of a session, and not of another one that was in its folder before."""
+    same_place = run.recipe.session == str(session.path)
+    fits = run.recipe.neurons_of in (0, session.n_neurons) and run.result.video.shape[1:] == session.screen.size_px
+    return same_place and fits

@@ -254,6 +254,14 @@ def test_the_fingerprint_follows_the_content_not_the_place(copy_of_small_session
 # Damaged sessions
 
 
+def test_of_a_session_that_was_moved_the_folder_is_told_and_not_one_of_its_files(copy_of_small_session: Path) -> None:
+    session = open_session(copy_of_small_session)
+    copy_of_small_session.rename(copy_of_small_session.parent / "moved")
+    for asked in (session.clip_frames, session.trial):
+        with pytest.raises(SessionError, match=r"expected the folder of the open session.*moved, renamed or deleted"):
+            asked(0)
+
+
 @pytest.mark.parametrize("trial", [-1, 4, 10**30, "0", 1.5, None])
 def test_an_unknown_trial_is_answered_with_the_valid_range(small_session_folder: Path, trial: object) -> None:
     with pytest.raises(SessionError, match="from 0 to 3"):

@@ -1799,6 +1799,16 @@ def test_runs_of_several_sessions_stand_side_by_side_named_and_each_held_against
     assert (model.runs, model.elsewhere) == ([theirs], [ours])
 
 
+def test_runs_of_a_mouse_that_was_in_the_folder_before_are_not_those_of_the_one_in_it_now(
+    model: ReconstructionModel, make_record: Callable[..., RunRecord]
+) -> None:
+    before = make_record("Run 1", seed=1)
+    before.recipe = before.recipe.changed(neurons_of=model.session.n_neurons + 1)
+    model.add_run(before)
+    model.set_session(open_session(model.session.path))
+    assert (model.runs, model.elsewhere) == ([], [before])
+
+
 def test_a_click_on_a_pixel_tells_which_neurons_pull_it(
     board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord], small_encoder_file: Path
 ) -> None:
