@@ -33,6 +33,8 @@ OPENED = (
 """What can be chosen, or dropped on the window."""
 ARCHIVE_SUFFIX = ".zip"
 """Of a session that only has to be unpacked, as is told where it is opened."""
+MOST_TOLD_APART = 3
+"""Of files that nothing here opens; of more one line tells."""
 SAMPLE_FRAMES = 64
 """So much of the sample's clips is taken at first: enough to see, and done in well under a minute."""
 
@@ -55,10 +57,16 @@ def open_path(model: ReconstructionModel, path: Path) -> None:
         load_mask(model, path)
     elif is_run(path):
         open_run(model, path)
-    elif os.path.isfile(path) and path.suffix != ARCHIVE_SUFFIX:  # noqa: PTH113  # has an answer for every path there is
+    elif _is_foreign(path):
         raise SessionError(f"{path.name}: expected {OPENED}; found another file")
     else:
         open_session_folder(model, path)
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether it is a file that nothing here opens."""
+    known = path.suffix in (*ENCODER_SUFFIXES, ".npy", ARCHIVE_SUFFIX) or is_decoder(path)
+    return not known and os.path.isfile(path)  # noqa: PTH113  # has an answer for every path there is
 
 
 def open_together(
@@ -91,6 +99,11 @@ def open_together(
     for path in reversed(runs):
         open_one(path)
     _open_one_session(model, sessions, runs, open_one)
+    foreign = [path for path in files if _is_foreign(path)]
+    if len(foreign) > MOST_TOLD_APART:
+        told = f"{len(foreign)} files, {foreign[0].name} to {foreign[-1].name}: expected {OPENED}; found other files"
+        model.message.emit(told, True)
+        files = [path for path in files if path not in foreign]
     for path in (*recordings[:1], *files):
         open_one(path)
     here = "" if model.session is None else _same_folder(model.session.path)

@@ -22,12 +22,13 @@ from napari_vidrecon.errors import RunError, SessionError
 from napari_vidrecon.reconstruction.config import PRESETS
 from napari_vidrecon.sessions.session import open_session
 from napari_vidrecon.viewer.contributions import commands
-from napari_vidrecon.viewer.contributions.files import PATH_KEY, get_reader, is_ours, read_session, write_run
+from napari_vidrecon.viewer.contributions.files import PATH_KEY, get_reader, is_ours, kind_of, read_session, write_run
 from napari_vidrecon.viewer.faults import Faults
 from napari_vidrecon.viewer.folders import PLUGIN_NAME, Preferences, recent_folders, remember_folder
 from napari_vidrecon.viewer.importing.form import ImportForm
 from napari_vidrecon.viewer.main_window import FolderDrops, main_window_of
 from napari_vidrecon.viewer.model import ErrorMode, ReconstructionModel, RunRecord
+from napari_vidrecon.viewer.opening import open_together
 
 MANIFEST = Path(vr.__file__).parent / "napari.yaml"
 
@@ -367,6 +368,25 @@ def test_of_what_is_dropped_at_once_the_first_is_shown_and_all_the_rest_is_a_cli
     given(third, small_run_folder)
     assert model.session.path == third
     assert [run.path for run in (*model.runs, *model.elsewhere)] == [small_run_folder]
+
+
+def test_of_many_files_that_nothing_here_opens_one_line_tells(
+    small_model: ReconstructionModel, tmp_path: Path, small_session_folder: Path
+) -> None:
+    told: list[str] = []
+    small_model.message.connect(lambda text, _is_error: told.append(text))
+    files = [tmp_path / f"{number:02}.png" for number in range(40)]
+    for file in files:
+        file.write_bytes(b"")
+    opened: list[Path] = []
+
+    def take(path: Path) -> bool:
+        opened.append(path)
+        return True
+
+    open_together(small_model, [*files, small_session_folder], take, kind_of)
+    assert opened == [small_session_folder]
+    assert [text.split(":")[0] for text in told] == ["40 files, 00.png to 39.png"]
 
 
 def test_plain_pictures_are_not_claimed(manifest: PluginManifest, tmp_path: Path) -> None:

@@ -159,6 +159,15 @@ def test_what_is_missing_is_said_before_anything_is_imported_and_stays_one_messa
     assert sorted(tmp_path.iterdir()) == [source]
 
 
+def test_a_folder_in_which_nothing_can_be_used_cannot_be_imported(form: ImportForm, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    chosen(form, empty)
+    assert "found nothing that can be used" in form.summary.text()
+    assert "expected the movies that were shown" in form.message.text()
+    assert not form.import_button.isEnabled()
+
+
 def test_negative_activity_is_refused_in_words_of_the_form(form: ImportForm, raw: RawMouse, tmp_path: Path) -> None:
     raw.activity[2, 5] = -1
     chosen(form, raw.write_arrays(tmp_path / "raw"))

@@ -187,6 +187,16 @@ def test_recent_can_be_pressed_when_something_was_opened(qtbot, small_model):
     assert panel.recent_button.isEnabled()
 
 
+def test_recent_names_a_folder_as_it_is_called(qtbot, small_model, copy_of_small_session):
+    panel = SessionPanel(small_model)
+    qtbot.addWidget(panel)
+    panel.open(copy_of_small_session.rename(copy_of_small_session.parent / "cage 3 & 4"))
+    menu = panel.recent_button.menu()
+    menu.aboutToShow.emit()
+    # One sign alone underlines the letter after it, and is not seen.
+    assert menu.actions()[0].text() == "cage 3 && 4"
+
+
 def test_a_dock_that_is_opened_again_shows_the_clip_that_is_open(
     qtbot: QtBot, small_model: ReconstructionModel
 ) -> None:

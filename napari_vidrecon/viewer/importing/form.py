@@ -255,7 +255,7 @@ class ImportForm(QDialog):
                         self.settings.screen, self.out, self.out_button, self.replace):  # fmt: skip
             control.setEnabled(not busy)
         ready = self._source is not None and bool(self.out.text().strip()) and not controller.looking
-        self.import_button.setEnabled(ready and not busy and controller.columns is not None and not self._mistyped)
+        self.import_button.setEnabled(ready and not busy and bool(self._used) and not self._mistyped)
         emphasise(self.import_button, imported is None and not self._lacking)
         emphasise(self.folder_button, self._source is None)
         self.open_button.setVisible(imported is not None)

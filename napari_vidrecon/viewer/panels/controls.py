@@ -100,6 +100,9 @@ def menu_button(text: str, name: str, fill: Callable[[QMenu], None]) -> QPushBut
     def refill() -> None:
         menu.clear()
         fill(menu)
+        for action in menu.actions():
+            # Names of files, in which Qt would take the sign for a key.
+            action.setText(action.text().replace("&", "&&"))
 
     menu.aboutToShow.connect(refill)
     made.setMenu(menu)
