@@ -216,7 +216,8 @@ class Retinotopy:
     Attributes
     ----------
     row, column
-        (N,) centres, px: between what a neuron's own fits say and what its neighbours say, by how sure each is.
+        (N,) centres, px: between what a neuron's own fits say and what its neighbours say, by how sure each is; NaN
+        for neurons without a place.
     expected
         (N, 2) row and column that its neighbours alone tell, px.
     weight

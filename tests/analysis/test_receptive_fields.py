@@ -263,6 +263,18 @@ def test_neurons_are_placed_with_their_neighbours_in_cortex_and_the_file_keeps_b
     np.testing.assert_array_equal(without.looks_at[:, 0], without.fits.row)
 
 
+def test_a_neuron_without_a_place_in_cortex_looks_where_its_own_fit_says() -> None:
+    cortex = np.random.default_rng(3).uniform(-300, 300, (90, 3))
+    where = np.array([18.0, 32.0]) + cortex[:, :2] @ np.array([[0.02, 0.0], [0.0, 0.03]])
+    rows, columns = np.mgrid[:36, :64]
+    row, column = where.T[:, :, None, None]
+    seen = np.exp(-0.5 * ((rows - row) ** 2 + (columns - column) ** 2) / 9.0)
+    cortex[::9] = np.nan
+    maps = ReceptiveFieldMaps(seen, np.zeros_like(seen), OnOffPatches(), {}, places=cortex)
+    assert np.isnan(maps.retinotopy.row[::9]).all()
+    np.testing.assert_allclose(maps.looks_at, where, atol=1.0)
+
+
 def test_rows_of_a_colour_stay_rows_of_that_colour_beside_neighbours_that_see_another() -> None:
     screen = ScreenGeometry(rows=72, cols=64, colours=("green", "uv"))
     random = np.random.default_rng(3)
