@@ -756,3 +756,18 @@ def test_captions_lists_and_the_bar_above_the_canvas_follow_the_size_of_letters(
         assert board.layout.unit == pytest.approx(board.layout.pixel * size / 9)
         assert board.viewer.scene.camera.zoom == pytest.approx(1 / board.layout.pixel)
         assert board.layout.movie_share >= 0.45
+
+
+def test_letters_made_much_smaller_leave_the_page_as_wide_as_it_needs_to_be(
+    qtbot: QtBot, docked: Callable[..., ReconstructionWidget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = docked()
+    window = main_window_of(widget.board.viewer)
+    window.show()
+    qtbot.waitExposed(window)
+    window.resize(1366, 768)
+    widget.pages.open_page("What")
+    for points in (14, 6):
+        monkeypatch.setattr(get_settings().appearance, "font_size", points)
+        qtbot.wait(400)
+        assert widget.minimumSizeHint().width() >= widget.pages.shown.minimumSizeHint().width(), points

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_vidrecon.viewer.main_window import letter_scale
 from napari_vidrecon.viewer.panels.controls import stack
 
 WIDEST_LETTERS = 52
@@ -172,7 +173,9 @@ class _Stack(QStackedWidget):
         """Of the page in sight; a page that was never shown asks for more, as it does not know its style yet."""
         shown = self.currentWidget()
         hint = super().minimumSizeHint() if shown is None else shown.minimumSizeHint()
-        return hint.boundedTo(QSize(WIDEST_LETTERS * self._tabs.fontMetrics().averageCharWidth(), hint.height()))
+        # What lies around letters does not become smaller with them.
+        letter_px = self._tabs.fontMetrics().averageCharWidth() / min(letter_scale(), 1.0)
+        return hint.boundedTo(QSize(round(WIDEST_LETTERS * letter_px), hint.height()))
 
     def sizeHint(self) -> QSize:
         """Of the page in sight."""
