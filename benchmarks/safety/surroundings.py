@@ -230,7 +230,8 @@ def _judged(
 
 def _unlike(verb: Verb, out: str, place: Path, expected: dict[str, str]) -> list[str]:
     """What is written against what ordinary surroundings lead to."""
-    written = place / out
+    # ~/ is home, wherever a shell leaves it.
+    written = place / (Path(out).expanduser() if out.startswith("~/") else out)
     if any(name.startswith((".vidrecon", "runs/.vidrecon")) for name in listed(place)):
         return ["leaves litter"]
     wanted = {name: digest for name, digest in expected.items() if name == verb.out or name.startswith(f"{verb.out}/")}

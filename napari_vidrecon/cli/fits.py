@@ -189,6 +189,7 @@ def decoder(
     alpha.on(Canvas.of_screen(*recording.screen.size_px), EVALUATION_THRESHOLD)
     pixels = alpha.binary(EVALUATION_THRESHOLD)
     scored = [each for each in recording.trials_in_tier(SCORED_TIER) if each not in learned]
+    inputs.warn_of_clips_in_both(recording, learned, scored, "its quality")
     for trial_id in scored:
         # A damaged one is found before the fit, not after it.
         recording.trial(trial_id).require_responses()

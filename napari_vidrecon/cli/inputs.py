@@ -542,6 +542,19 @@ def warn_of_known_clips(encoders: Sequence[Encoder], session: Session, trial_ids
             tell(f"take care: {encoder.spec.name} learned from {clips} {both[0]}; {remedy}")
 
 
+def warn_of_clips_in_both(session: Session, learned: Sequence[int], held_out: Sequence[int], score: str) -> None:
+    """Say on stderr that held-out clips show what is learned from, so that a score on them is none of new movies."""
+    from napari_vidrecon.sessions.repeats import shown_in_both
+
+    both = shown_in_both(session, learned, held_out)
+    if both:
+        tell(
+            f"take care: {len(both)} of {number_of(len(held_out), 'held-out clip')} of {session.name} show a movie that "
+            f"is learned from as well, first trial {both[0]}; {score} says little of new movies then: keep all "
+            "presentations of a movie in one tier (vidrecon info --duplicates tiers lists them)"
+        )
+
+
 def warn_of_mask(mask: AlphaMask, evaluation_threshold: float) -> None:
     """Say on stderr where a mask has so few pixels to measure in that no number can be believed."""
     from napari_vidrecon.reconstruction.masks import FEWEST_PIXELS

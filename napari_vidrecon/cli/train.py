@@ -131,6 +131,9 @@ def train(
     to_train = [each for each in planned if overwrite or not (instances > 1 and each.is_trained(names))]
     require_free_files(to_train, overwrite)
     chosen = choose_device(device)
+    for instance in to_train[:1] if together.is_first else []:
+        for each in zip(recordings, instance.training_trials, instance.validation_trials, strict=True):
+            inputs.warn_of_clips_in_both(*each, "the validation correlation")
     answers = []
     with StopRequest() as stop:
         for number, instance in enumerate(planned, start=1):

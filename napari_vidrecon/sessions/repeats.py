@@ -144,6 +144,30 @@ def clips_shown(session: Session, least: int = 2) -> list[list[int]]:
     return [ids for _, ids in found if len(ids) >= least]
 
 
+def shown_in_both(session: Session, learned: Sequence[int], held_out: Sequence[int]) -> list[int]:
+    """Held-out trials that show a clip which trials to learn from show, too, found by its content.
+
+    Parameters
+    ----------
+    session
+        Whose trials they are.
+    learned, held_out
+        Their ids.
+
+    Returns
+    -------
+    list[int]
+        Of `held_out`, ascending.
+
+    Raises
+    ------
+    SessionError
+        A video cannot be read.
+    """
+    clips = [set(ids) for ids in clips_shown(session)]
+    return sorted(each for ids in clips if ids & set(learned) for each in ids & set(held_out))
+
+
 def _probed(movie: np.ndarray) -> np.ndarray:
     rows, columns = (
         np.linspace(0, length - 1, count + 2).astype(int)[1:-1]

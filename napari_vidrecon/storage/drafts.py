@@ -159,6 +159,10 @@ def _make(parent: Path) -> tuple[Path, FileLock]:
             if attempt + 1 == ATTEMPTS:
                 raise
             continue
+        except BaseException:
+            # As where the disk has room for a folder more, and not for a file in it.
+            _remove_tree(folder)
+            raise
         return folder, lock
     raise FileNotFoundError(str(parent))
 

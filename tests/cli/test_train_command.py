@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -245,6 +246,21 @@ def test_clips_that_an_encoder_learned_from_are_told_as_such(
     words = ("--encoder", encoder, "--mask", "none", "--out", tmp_path / "c.json", "--set", "steps=1", "--frames", 32)
     answer = vidrecon("calibrate", mouse, *words, "--trials", "train", "--clips", 4, "--set", "draws=2")
     assert "take care: encoder.safetensors learned from" in answer.err
+
+
+def test_held_out_clips_that_show_what_is_learned_are_told(
+    vidrecon, recorded_mouse_folder: Path, tmp_path: Path
+) -> None:
+    mouse = tmp_path / recorded_mouse_folder.name
+    shutil.copytree(recorded_mouse_folder, mouse)
+    session = vr.open_session(mouse)
+    learned, held_out = (session.trials_in_tier(tier)[0] for tier in ("train", "oracle"))
+    shutil.copy(session.file("videos", learned), session.file("videos", held_out))
+    told = vidrecon("train", mouse, "--out", tmp_path / "encoder.safetensors", *SMALL).err
+    assert f"take care: 1 of {len(session.trials_in_tier('oracle'))} held-out clip" in told
+    assert f"first trial {held_out}; the validation correlation says little of new movies" in told
+    words = ("train", recorded_mouse_folder, "--out", tmp_path / "other.safetensors", *SMALL)
+    assert "take care" not in vidrecon(*words).err
 
 
 def test_the_same_mouse_twice_is_one_line(vidrecon, small_session_folder: Path, tmp_path: Path) -> None:

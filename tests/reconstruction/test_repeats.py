@@ -12,6 +12,7 @@ import napari_vidrecon as vr
 from napari_vidrecon.reconstruction.presentations import scales_of
 from napari_vidrecon.reconstruction.script_texts import command_words, python_text
 from napari_vidrecon.reconstruction.scripts import script_of_folder
+from napari_vidrecon.sessions.repeats import shown_in_both
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,8 @@ def test_trials_of_one_clip_are_found_by_its_content(repeated):
     assert vr.trials_showing(repeated, 0) == vr.trials_showing(repeated, 2) == [0, 2]
     assert vr.trials_showing(repeated, 1) == [1]
     assert vr.trials_showing(repeated, 3) == [], "its responses are withheld"
+    assert shown_in_both(repeated, [0, 1], [2, 3]) == [2]
+    assert shown_in_both(repeated, [1], [0, 2]) == []
     (other,) = vr.repeats_of(repeated, repeated.trial(2).part(4, 44))
     np.testing.assert_array_equal(other.responses, repeated.trial(0).responses[:, 4:44])
     with pytest.raises(vr.SessionError, match="found trial 1"):

@@ -13,6 +13,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 
@@ -186,6 +187,18 @@ def test_what_a_dead_draft_moved_aside_comes_back(size_bytes: int, tmp_path: Pat
     draft = dead_draft(tmp_path, size_bytes)
     assert sweep(tmp_path) == [draft]
     assert (names(tmp_path), (tmp_path / "a.txt").read_text()) == (["a.txt"], "old")
+
+
+def test_where_a_folder_finds_room_and_no_file_in_it_nothing_is_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def acquire(*_args: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    with pytest.raises(StorageError, match="the disk is full"), replacing_file(tmp_path / "result.npy"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_draft_goes_and_one_that_holds_a_note_alone_and_more_stays(tmp_path: Path) -> None:
