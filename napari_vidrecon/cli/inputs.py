@@ -549,8 +549,8 @@ def warn_of_clips_in_both(session: Session, learned: Sequence[int], held_out: Se
     both = shown_in_both(session, learned, held_out)
     if both:
         tell(
-            f"take care: {len(both)} of {number_of(len(held_out), 'held-out clip')} of {session.name} show a movie that "
-            f"is learned from as well, first trial {both[0]}; {score} says little of new movies then: keep all "
+            f"take care: {len(both)} of {number_of(len(held_out), 'held-out clip')} of {session.name} show a movie "
+            f"that is learned from as well, first trial {both[0]}; {score} says little of new movies then: keep all "
             "presentations of a movie in one tier (vidrecon info --duplicates tiers lists them)"
         )
 
