@@ -543,7 +543,17 @@ def warn_of_known_clips(encoders: Sequence[Encoder], session: Session, trial_ids
 
 
 def warn_of_clips_in_both(session: Session, learned: Sequence[int], held_out: Sequence[int], score: str) -> None:
-    """Say on stderr that held-out clips show what is learned from, so that a score on them is none of new movies."""
+    """Say on stderr that held-out clips show what is learned from, so that a score on them is none of new movies.
+
+    Parameters
+    ----------
+    session
+        The mouse.
+    learned, held_out
+        Ids of its trials.
+    score
+        What is told of the latter.
+    """
     from napari_vidrecon.sessions.repeats import shown_in_both
 
     both = shown_in_both(session, learned, held_out)

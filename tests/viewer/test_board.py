@@ -1297,7 +1297,7 @@ def test_rows_may_follow_depth_and_the_place_of_the_receptive_fields(board: Boar
     model.set_view(raster_order=RasterOrder.FIELD)
     assert "Map the receptive fields first" in told[-1]
     columns = np.arange(NEURONS)[::-1].astype(float)
-    board.activity.ordering.take_fields(SimpleNamespace(fits=SimpleNamespace(row=columns, column=columns)))
+    board.activity.ordering.take_fields(SimpleNamespace(looks_at=np.stack([columns, columns], axis=1)))
     assert board.activity.rows.order.tolist() == list(range(NEURONS))[::-1]
 
 
