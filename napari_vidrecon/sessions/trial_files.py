@@ -21,6 +21,7 @@ LONGEST_CLIP_FRAMES = 36_000
 VALUES_AT_ONCE = 1 << 16
 LONGEST_LINE = 2000
 USUAL_REMEDY = "copy or download the file again"
+LEAVE_OUT = "leave this trial out (write none for its tier in meta/trials/tiers.npy)"
 BRIGHTEST_GREY_LEVEL = 255.0
 GREY_LEVEL_SLACK = 0.5
 NEGATIVE_RESPONSE_TOLERANCE = 1e-3
@@ -200,7 +201,7 @@ def length_faults(arrays: dict[str, np.ndarray], files: dict[str, Path], frames:
             files[decisive],
             f"a clip of at least {MINIMUM_FRAMES} frames before the first NaN",
             f"{frames} frames",
-            "leave this trial out",
+            LEAVE_OUT,
         )
     for stream, array in arrays.items():
         if array.shape[-1] < frames:
@@ -249,7 +250,7 @@ def value_faults(clip: np.ndarray, file: Path, stream: str) -> Iterator[Fault]:
                 file,
                 f"finite numbers in all {clip.shape[-1]} frames of the clip",
                 found,
-                f"interpolate them, or leave this trial out{remedy}",
+                f"interpolate them, or {LEAVE_OUT}{remedy}",
             )
 
 
