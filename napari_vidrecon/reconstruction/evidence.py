@@ -197,12 +197,16 @@ def evidence_of_a_movie(
 
 def _require_enough(trial: Trial, active: np.ndarray, frames: int, shift: int) -> None:
     fewest = 2 * shift + FEWEST_SHIFTS - 1
-    if active.sum() < FEWEST_NEURONS or frames < fewest:
-        raise TooLittleActivity(
-            f"{trial.name}: expected at least {FEWEST_NEURONS} active neurons to hold out and "
-            f"{fewest} measured frames, found {int(active.sum())} of {len(active)} and {frames}; take a longer clip, "
-            "or one with more activity"
-        )
+    if active.sum() >= FEWEST_NEURONS and frames >= fewest:
+        return
+    if len(active) < FEWEST_NEURONS:
+        remedy = f"half of the neurons are held out, so that {2 * FEWEST_NEURONS} are needed"
+    else:
+        remedy = "take a longer clip" if frames < fewest else "take one with more activity"
+    raise TooLittleActivity(
+        f"{trial.name}: expected at least {FEWEST_NEURONS} active neurons to hold out and {fewest} measured frames, "
+        f"found {int(active.sum())} of {len(active)} and {frames}; {remedy}"
+    )
 
 
 def _unit(activity: np.ndarray) -> np.ndarray:

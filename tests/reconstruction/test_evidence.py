@@ -143,3 +143,16 @@ def test_what_activity_is_shifted_by_lasts_as_long_at_every_rate(rate_hz, fewest
     quiet = replace(trial, recorded_responses=np.zeros_like(trial.responses), frame_rate_hz=rate_hz)
     with pytest.raises(vr.ConfigError, match=f"at least 5 active neurons to hold out and {fewest} measured frames"):
         vr.evidence_of_a_movie(quiet, [encoder], disc_mask, quick())
+
+
+def test_what_would_help_is_said_where_there_is_too_little_activity(trial, encoder, disc_mask):
+    def remedy(of) -> str:
+        with pytest.raises(vr.ConfigError) as told:
+            vr.evidence_of_a_movie(of, [encoder], disc_mask, quick())
+        return str(told.value).rpartition("; ")[2]
+
+    quiet = np.zeros_like(trial.responses)
+    assert remedy(replace(trial, recorded_responses=quiet)) == "take one with more activity"
+    assert remedy(trial.part(0, 33)) == "take a longer clip"
+    few = replace(trial, recorded_responses=trial.responses[:8])
+    assert remedy(few) == "half of the neurons are held out, so that 10 are needed"
