@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import napari_vidrecon as vr
 from napari_vidrecon.analysis.receptive_fields import ReceptiveFieldMaps
+from napari_vidrecon.cli import inputs
 
 COARSE = ("--set", "patch_px=12", "--device", "cpu")
 
@@ -63,3 +65,23 @@ def test_a_stopped_mapping_leaves_nothing(
     assert answer.code == 130
     assert "nothing was written" in answer.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("least", "told"), [(2.0, True), (-2.0, False)])
+def test_an_encoder_that_predicts_nothing_is_told(
+    least: float,
+    told: bool,
+    vidrecon,
+    small_session_folder: Path,
+    small_encoder_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inputs, "LEAST_SCORE", least)
+    encoder = ("--encoder", small_encoder_file)
+    mapped = vidrecon("rf", small_session_folder, *encoder, "--out", tmp_path / "rf.npz", *COARSE)
+    fitted = vidrecon("mask", small_session_folder, *encoder, "--out", tmp_path / "mask.npy", "--steps", 1)
+    score = vr.load_encoder(small_encoder_file).spec.provenance["validation_correlation"]
+    assert mapped.code == 0, mapped.err
+    for answer in (mapped, fitted):
+        assert (f"predicts next to nothing of held-out trials (r = {score:.3f})" in answer.err) == told
