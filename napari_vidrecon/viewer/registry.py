@@ -158,6 +158,7 @@ class Workspace(QObject):
 
     def _take_fields(self) -> None:
         self.board.activity.ordering.take_fields(self.fields.maps)
+        self.board.cells.update_neurons()
 
     def _remember_view(self) -> None:
         remember_view(view_in_words(self.model))

@@ -12,7 +12,7 @@ import pytest
 from app_model.types import KeyBinding
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
 from napari.utils.colormaps.standardize_color import transform_color
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QApplication
@@ -32,7 +32,7 @@ from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.arranging import arranged
 from napari_vidrecon.viewer.board.board import NEEDED
 from napari_vidrecon.viewer.board.captions import LETTER_PX, fitted, least_titles, ticks
-from napari_vidrecon.viewer.board.cells import CHOSEN_COLOUR, cells_inside
+from napari_vidrecon.viewer.board.cells import BY_COLUMN, BY_EXPLAINED, BY_ROW, CHOSEN_COLOUR, cells_inside
 from napari_vidrecon.viewer.board.explained import BELOW_CURVE_COLOUR, CURVE_COLOUR
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
 from napari_vidrecon.viewer.board.movies import briefly_named
@@ -1468,6 +1468,30 @@ def test_cells_show_how_well_they_are_explained_and_which_one_was_clicked(
     # Neither of the colours of r, and seen on napari's white as on its black.
     np.testing.assert_allclose(np.asarray(cells.face_color)[6], transform_color(CHOSEN_COLOUR)[0])
     assert CHOSEN_COLOUR in board.cells.words
+
+
+def test_cells_show_where_they_look_once_fields_are_mapped(board: Board, model: ReconstructionModel) -> None:
+    cells = board.show_cells()
+    assert "colours:" not in board.cells.words
+    looks_at = np.stack([np.full(NEURONS, 9.0), np.linspace(10, 50, NEURONS)], axis=1)
+    looks_at[3] = np.nan
+    board.activity.ordering.take_fields(SimpleNamespace(looks_at=looks_at))
+    board.cells.update_neurons()
+    assert f'<a href="{BY_COLUMN}">' in board.cells.words
+    board.cells.colour_by(BY_COLUMN)
+    assert "looks at column" in board.cells.words
+    assert f'<a href="{BY_EXPLAINED}">' in board.cells.words
+    seen = np.asarray(cells.face_color)[[0, NEURONS // 2, NEURONS - 1]]
+    np.testing.assert_allclose(seen, ensure_colormap("viridis").map([0.0, 0.5, 1.0]), atol=0.06)
+    # All look at one row; what is ablated stays grey, and fields of other cells are not these cells'.
+    model.set_neurons(NeuronSet.without(NEURONS, np.array([6])))
+    board.cells.colour_by(BY_ROW)
+    colours = np.asarray(cells.face_color)
+    np.testing.assert_allclose(colours[0], colours[-1])
+    assert not np.allclose(colours[6], colours[0])
+    board.activity.ordering.take_fields(SimpleNamespace(looks_at=looks_at[:-1]))
+    board.cells.update_neurons()
+    assert "takes part" in board.cells.words
 
 
 def test_without_positions_there_are_no_cells_to_show(board: Board, model: ReconstructionModel) -> None:

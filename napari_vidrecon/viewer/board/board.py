@@ -84,6 +84,7 @@ class Board:
         self.blinking = Blinking(self.layers, self.faults)
         self.cells = CellsView(viewer, model)
         self.cells.explained, self.cells.predicted = self.activity.explained, lambda: self.activity.predicted
+        self.cells.looks_at = self.activity.ordering.looks_at
         self.activity.explained.chosen_changed.connect(self._on_explained)
         self.activity.explained.correlation_changed.connect(self._on_explained)
         self.layer_list = LayerListRest(viewer, self.faults)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 import napari
@@ -13,7 +13,7 @@ from napari.layers import Points, Shapes
 from napari.utils.colormaps import ensure_colormap
 from napari.utils.colormaps.standardize_color import transform_color
 from psygnal import Signal
-from qtpy.QtCore import QEvent, QSize
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from skimage.measure import points_in_poly
@@ -22,6 +22,7 @@ from napari_vidrecon.viewer.board.explained import ExplainedView
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
 from napari_vidrecon.viewer.main_window import free_pictures, letter_scale
 from napari_vidrecon.viewer.model import ReconstructionModel
+from napari_vidrecon.viewer.plots import theme_colours
 
 DOCK_NAME = "Cells"
 CELL_SIZE_UM = 9.0
@@ -29,6 +30,11 @@ KEPT_COLOUR = "#56B4E9"
 EXPLAINED_COLOURS = "viridis"
 """Of how well a cell is explained: r from 0 to 1; cells below 0, or without, have the lowest."""
 EXPLAINED_TOLD = (0.0, 0.5, 1.0)
+BY_EXPLAINED, BY_COLUMN, BY_ROW = "how well explained", "where it looks, across", "up and down"
+"""What the cells' colours may show; the latter two, the order of the screen in cortex, once fields are mapped."""
+AXES = {BY_ROW: 0, BY_COLUMN: 1}
+USUAL_PERCENT = (2.0, 98.0)
+"""Of the places that cells look at, those whose colours are the first and the last."""
 ABLATED_COLOUR = "#5A5A5A"
 SELECTED_COLOUR, CHOSEN_COLOUR = "#F0E442", "#E8308C"
 LASSO_WIDTH_UM = 4.0
@@ -63,6 +69,9 @@ class CellsView:
         self._viewer, self._model = viewer, model
         self.explained: ExplainedView | None = None
         self.predicted: Callable[[], np.ndarray | None] = lambda: None
+        self.looks_at: Callable[[], np.ndarray | None] = lambda: None
+        """(N, 2) row and column of each cell's receptive field, px; None while fields are not mapped."""
+        self.coloured_by = BY_EXPLAINED
         self.scene: ViewerModel | None = None
         self.words = ""
         self._widget: _CellsWidget | None = None
@@ -136,12 +145,13 @@ class CellsView:
         layer, neurons = self.layer, self._model.neurons
         if layer is None or neurons is None or len(layer.data) != len(neurons.keep):
             return
-        explained = self.explained
-        known = None if explained is None else explained.correlation(self.predicted())
-        if known is None:
+        explained, looks_at = self.explained, self._places(len(layer.data))
+        words, told, values = self._shown(looks_at)
+        if values is None:
             colours = np.tile(transform_color(KEPT_COLOUR), (len(neurons.keep), 1))
         else:
-            colours = ensure_colormap(EXPLAINED_COLOURS).map(np.clip(np.nan_to_num(known), 0.0, 1.0))
+            share = (np.nan_to_num(values, nan=told[0]) - told[0]) / max(told[-1] - told[0], np.finfo(float).tiny)
+            colours = ensure_colormap(EXPLAINED_COLOURS).map(np.clip(share, 0.0, 1.0))
         colours[~neurons.keep] = transform_color(ABLATED_COLOUR)
         if explained is not None:
             colours[explained.chosen] = transform_color(CHOSEN_COLOUR)
@@ -149,7 +159,34 @@ class CellsView:
         layer.face_color = colours
         unplaced = int((~layer.shown).sum())
         missing = (f"{unplaced} of {len(layer.data)} without a position",) if unplaced else ()
-        self._tell(f"{_listed((*HINT, *missing))}<br>{legend(known is not None)}")
+        lines = [_listed((*HINT, *missing)), legend() if values is None else legend(words, told)]
+        lines += [] if looks_at is None else [self._choices()]
+        self._tell("<br>".join(lines))
+
+    def _places(self, cells: int) -> np.ndarray | None:
+        """(N, 2) where each cell looks, once fields of this session's cells are mapped."""
+        places = self.looks_at()
+        return places if places is not None and len(places) == cells and np.isfinite(places).any() else None
+
+    def _shown(self, looks_at: np.ndarray | None) -> tuple[str, np.ndarray, np.ndarray | None]:
+        """What colours tell, values of the first, the middle and the last of them, and of each cell, if known."""
+        axis = AXES.get(self.coloured_by)
+        if looks_at is None or axis is None:
+            known = None if self.explained is None else self.explained.correlation(self.predicted())
+            return "r with the prediction", np.array(EXPLAINED_TOLD), known
+        low, high = np.nanpercentile(looks_at[:, axis], USUAL_PERCENT)
+        return f"looks at {'row' if axis == 0 else 'column'}", np.linspace(low, high, 3), looks_at[:, axis]
+
+    def _choices(self) -> str:
+        """What colours may show, each but the present one a link."""
+        names = (BY_EXPLAINED, BY_COLUMN, BY_ROW)
+        parts = [f"<b>{each}</b>" if each == self.coloured_by else f'<a href="{each}">{each}</a>' for each in names]
+        return _listed(("colours: " + parts[0], *parts[1:]))
+
+    def colour_by(self, name: str) -> None:
+        """Show something else by the colours, one of `BY_EXPLAINED`, `BY_COLUMN` and `BY_ROW`."""
+        self.coloured_by = name
+        self.update_neurons()
 
     def update_session(self) -> None:
         """Another session has other cells."""
@@ -247,6 +284,7 @@ class CellsView:
             self._widget.parentWidget().raise_()
             return
         self._widget = _CellsWidget(self.scene)
+        self._widget.words.linkActivated.connect(self.colour_by)
         self._widget.tell(self.words)
         window.add_dock_widget(self._widget, name=DOCK_NAME, area="bottom", add_vertical_stretch=False)
 
@@ -262,6 +300,8 @@ class _CellsWidget(QWidget):
         self.words = QLabel()
         self.words.setWordWrap(True)
         self.words.setObjectName("cells_words")
+        links = Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+        self.words.setTextInteractionFlags(links)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.words)
@@ -276,7 +316,8 @@ class _CellsWidget(QWidget):
     def tell(self, words: str) -> None:
         """Show a line or two of HTML, as large as napari's settings say."""
         self.words.setStyleSheet(f"font-size: {WORDS_POINTS * letter_scale():.1f}pt;")
-        self.words.setText(words)
+        # Qt's own blue of links cannot be read on dark.
+        self.words.setText(words.replace("<a ", f'<a style="color: {theme_colours(self)["blue"]}" '))
 
     def sizeHint(self) -> QSize:
         metrics = self.fontMetrics()
@@ -288,27 +329,29 @@ def with_position(coordinates: np.ndarray | None) -> np.ndarray:
     return np.zeros(0, bool) if coordinates is None else np.isfinite(np.asarray(coordinates, float)).all(axis=1)
 
 
-def legend(explained: bool) -> str:
+def legend(words: str = "", told: Sequence[float] | np.ndarray = ()) -> str:
     """What the cells' colours mean.
 
     Parameters
     ----------
-    explained
-        Whether they show how well each cell is explained, rather than only which take part.
+    words
+        What they tell, rather than only which cells take part.
+    told
+        Values of the first colour, of those between, and of the last.
 
     Returns
     -------
     str
         One line of HTML, which may be broken between its parts.
     """
-    if not explained:
+    if not words:
         kinds = [(KEPT_COLOUR, "takes part"), (ABLATED_COLOUR, "ablated"), (SELECTED_COLOUR, "in the lasso")]
         return _listed(f"{_spot(colour)}{word}" for colour, word in kinds)
-    colours = ensure_colormap(EXPLAINED_COLOURS).map(np.array(EXPLAINED_TOLD))
+    colours = ensure_colormap(EXPLAINED_COLOURS).map(np.linspace(0.0, 1.0, len(told)))
     spots = (_spot(QColor.fromRgbF(*map(float, colour)).name()) for colour in colours)
-    told = "r with the prediction: " + " ".join(f"{each}{r:g}" for each, r in zip(spots, EXPLAINED_TOLD, strict=True))
+    values = " ".join(f"{each}{value:.3g}" for each, value in zip(spots, told, strict=True))
     rest = (_spot(ABLATED_COLOUR) + "ablated", _spot(CHOSEN_COLOUR) + "clicked", "blue ring: in the lasso")
-    return _listed((told, *rest))
+    return _listed((f"{words}: {values}", *rest))
 
 
 def _listed(parts: Iterable[str]) -> str:

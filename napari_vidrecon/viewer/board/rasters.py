@@ -196,6 +196,10 @@ class NeuronOrder:
         if self._model.raster_order == RasterOrder.FIELD and maps is not None:
             self.found.emit()
 
+    def looks_at(self) -> np.ndarray | None:
+        """(N, 2) row and column of each neuron's receptive field, px; None while they are not mapped."""
+        return None if self.fields is None else self.fields.looks_at
+
     def close(self) -> None:
         """Look for nothing any more."""
         if self._timer is not None:
