@@ -217,6 +217,53 @@ def test_threads_that_begin_later_share_the_places_that_memory_comes_from(tmp_pa
     assert more["shared"] == 0
 
 
+FREED_IN_PLACES_OF_THEIR_OWN = """
+import threading
+from pathlib import Path
+from napari_vidrecon.viewer.runs.jobs import give_memory_back, share_memory_among_threads
+
+THREADS, BLOCKS, BLOCK_BYTES = 3, 400, 100_000
+
+
+def memory_mb():
+    resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+    return (resident - shared) * 4096 / 1e6
+
+
+def take(met):
+    blocks = [b"x" * BLOCK_BYTES for _ in range(BLOCKS)]
+    met.wait()
+    # The last one first, so that all are one free end and none is given back by itself.
+    while blocks:
+        blocks.pop()
+
+
+def all_take():
+    met = threading.Barrier(THREADS)
+    threads = [threading.Thread(target=take, args=(met,)) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+all_take()
+share_memory_among_threads()
+before = memory_mb()
+all_take()
+kept = memory_mb() - before
+give_memory_back()
+print(before, kept, memory_mb())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library of Linux")
+def test_what_threads_freed_in_places_of_their_own_is_given_back_by_any_other() -> None:
+    command = [sys.executable, "-c", FREED_IN_PLACES_OF_THEIR_OWN]
+    before, kept, left = map(float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert left < 0.3 * (before + kept)
+
+
 def test_waiting_gives_up_in_time(listener: Listener) -> None:
     listener.begin(Job(until_cancelled, NAME))
     assert not listener.wait(0.05)

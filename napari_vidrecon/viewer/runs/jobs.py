@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import concurrent.futures.thread  # noqa: F401  # what it does at the end of a program has to come after ours
+import contextlib
 import ctypes
 import logging
 import queue
@@ -25,6 +26,9 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
 LARGEST_MMAP_THRESHOLD = 32 << 20
 """Where glibc's own two thresholds end up once a program has freed a block so large; the other one is twice that."""
 
+
+MOST_PLACES = 16
+"""From which threads take their memory: glibc makes no more on two processors, and few before the window begins."""
 
 LIBRARY, OF_THE_MACHINE = "napari_vidrecon", "napari_vidrecon.encoders.checkpoints"
 """Whose warnings a job tells; and whose not, as they are of the machine and the same for every run."""
@@ -226,10 +230,11 @@ def share_memory_among_threads() -> None:
 
 
 def give_memory_back() -> None:
-    """Give the system what this thread has freed and the C library keeps.
+    """Give the system what threads have freed and the C library keeps.
 
-    At the end of the place that a thread takes its memory from, glibc keeps up to 64 MB for the next allocation, which
-    is what makes a run fast; `malloc_trim` leaves that end alone.
+    At the end of a place that threads take their memory from, glibc keeps up to 64 MB for the next allocation, which
+    is what makes a run fast; `malloc_trim` leaves that end alone. Places that were made before threads shared one go on
+    being used, by whichever thread comes first: as many threads as there may be places look at the end of one each.
     """
     library = _glibc()
     if library is None:
@@ -237,9 +242,27 @@ def give_memory_back() -> None:
     library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     library.free.restype, library.free.argtypes = None, [ctypes.c_void_p]
     library.mallopt(TRIM_THRESHOLD, 1)
-    # To free a block of more than 64 KiB is what has the end looked at.
     library.mallopt(MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
-    library.free(library.malloc(1 << 17))
+    all_hold_one = threading.Barrier(MOST_PLACES, timeout=1.0)
+
+    def look_at_the_end() -> None:
+        # To free a block of more than 64 KiB is what has the end looked at, whichever thread does.
+        block = library.malloc(1 << 17)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            all_hold_one.wait()
+        library.free(block)
+
+    others = [threading.Thread(target=look_at_the_end, daemon=True) for _ in range(MOST_PLACES - 1)]
+    try:
+        for each in others:
+            each.start()
+    except RuntimeError:
+        # No thread more is to be had; those that there are need not wait.
+        all_hold_one.abort()
+    look_at_the_end()
+    for each in others:
+        if each.ident is not None:
+            each.join()
     library.mallopt(TRIM_THRESHOLD, 2 * LARGEST_MMAP_THRESHOLD)
     library.malloc_trim(0)
 
