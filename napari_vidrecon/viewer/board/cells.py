@@ -150,7 +150,7 @@ class CellsView:
         if values is None:
             colours = np.tile(transform_color(KEPT_COLOUR), (len(neurons.keep), 1))
         else:
-            share = (np.nan_to_num(values, nan=told[0]) - told[0]) / max(told[-1] - told[0], np.finfo(float).tiny)
+            share = (np.nan_to_num(values, nan=told[0]) - told[0]) / max(told[-1] - told[0], 1e-6)
             colours = ensure_colormap(EXPLAINED_COLOURS).map(np.clip(share, 0.0, 1.0))
         colours[~neurons.keep] = transform_color(ABLATED_COLOUR)
         if explained is not None:
