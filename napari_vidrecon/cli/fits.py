@@ -81,7 +81,6 @@ def mask(
         "the mask comes out larger than what it can tell of new clips; fit it with one that is new to the tier oracle"
     )
     inputs.warn_of_known_clips([bound], recording, recording.trials_in_tier(SCORED_TIER), remedy)
-    inputs.warn_of_blind_encoders([bound])
     done = 0
     with at_work_on(out, what="mask"), Progress("mask", recipe.steps) as progress, StopRequest() as stop:
 
@@ -122,6 +121,7 @@ def mask(
     report.answer(json, values, f"mask of {report.mouse_name(recording)} -> {out}", rows)
     for fault in faults:
         tell(f"take care: {fault}")
+    inputs.warn_of_blind_encoders([bound])
 
 
 def _mask_sizes(mask: AlphaMask, threshold: float, screen: ScreenGeometry) -> dict[str, Any]:
@@ -330,7 +330,6 @@ def rf(
     recording = open_session(session)
     alpha = None if mask is None else inputs.open_mask(str(mask), recording)
     bound = inputs.open_encoders(encoder, recording, mouse, device, force_mouse)
-    inputs.warn_of_blind_encoders(bound)
     patches = recipe.patches_on(recording.screen, recording.frame_rate_hz)
     clips = 2 * len(patches) * len(bound)
     with Progress("receptive fields", clips, unit="clips") as progress, StopRequest("these clips") as stop:
@@ -354,6 +353,7 @@ def rf(
             maps.save(kept)
     title = f"receptive fields of {report.mouse_name(recording)} -> {out}"
     report.answer(json, {"out": out, "figure": figure, **told}, title, _field_table(told))
+    inputs.warn_of_blind_encoders(bound)
 
 
 def _field_summary(maps: ReceptiveFieldMaps, mask: AlphaMask | None) -> dict[str, Any]:

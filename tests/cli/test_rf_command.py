@@ -80,8 +80,6 @@ def test_an_encoder_that_predicts_nothing_is_told(
     monkeypatch.setattr(inputs, "LEAST_SCORE", least)
     encoder = ("--encoder", small_encoder_file)
     mapped = vidrecon("rf", small_session_folder, *encoder, "--out", tmp_path / "rf.npz", *COARSE)
-    fitted = vidrecon("mask", small_session_folder, *encoder, "--out", tmp_path / "mask.npy", "--steps", 1)
     score = vr.load_encoder(small_encoder_file).spec.provenance["validation_correlation"]
     assert mapped.code == 0, mapped.err
-    for answer in (mapped, fitted):
-        assert (f"predicts next to nothing of held-out trials (r = {score:.3f})" in answer.err) == told
+    assert (f"predicts next to nothing of held-out trials (r = {score:.3f})" in mapped.err) == told

@@ -66,6 +66,7 @@ def test_grids_of_other_shapes_leave_the_canvas(viewer, canvas):
     assert len(held) <= before + 1
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:Grid spacing:UserWarning")
 def test_in_three_dimensions_a_small_grid_leaves_every_camera_with_something_to_show(viewer, canvas, qtbot):
     for _ in range(14):
         viewer.add_image(np.zeros((5, 9, 7), np.float32))
@@ -80,6 +81,7 @@ def test_in_three_dimensions_a_small_grid_leaves_every_camera_with_something_to_
 
 
 @pytest.mark.parametrize("zoom", [0.0, 1e300, np.inf, np.nan])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:Grid spacing:UserWarning")
 def test_a_zoom_that_cannot_be_drawn_goes_back_to_the_last_that_can(viewer, canvas, qtbot, zoom):
     viewer.add_image(np.zeros((5, 9, 7), np.float32))
     viewer.dims.ndisplay = 3
