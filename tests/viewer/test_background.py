@@ -217,6 +217,19 @@ def test_threads_that_begin_later_share_the_places_that_memory_comes_from(tmp_pa
     assert more["shared"] == 0
 
 
+def test_giving_memory_back_is_nothing_that_the_next_job_has_to_wait_for(
+    qtbot: QtBot, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back = threading.Event()
+    monkeypatch.setattr("napari_vidrecon.viewer.runs.jobs.give_memory_back", lambda: given_back.wait(30))
+    job = Job(lambda _job: None, NAME)
+    listener.begin(job)
+    qtbot.waitUntil(lambda: not job.running, timeout=5000)
+    assert not job.wait(0.05)
+    given_back.set()
+    assert job.wait(5)
+
+
 FREED_IN_PLACES_OF_THEIR_OWN = """
 import threading
 from pathlib import Path

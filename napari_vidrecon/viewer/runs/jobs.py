@@ -101,7 +101,7 @@ class Job:
         self._work = work
         self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self.cancelled = threading.Event()
+        self.cancelled, self._done = threading.Event(), threading.Event()
 
     def start(self) -> Job:
         """Begin."""
@@ -111,8 +111,8 @@ class Job:
 
     @property
     def running(self) -> bool:
-        """Whether it still works."""
-        return self._thread.is_alive()
+        """Whether it still works; giving memory back after that is nothing that another has to wait for."""
+        return self._thread.is_alive() and not self._done.is_set()
 
     def tell(self, news: Any) -> None:
         """Called by the work: put something into the line of news."""
@@ -170,6 +170,7 @@ class Job:
             library.removeHandler(listener)
             _AT_WORK.discard(self)
             del work
+            self._done.set()
             give_memory_back()
 
 
