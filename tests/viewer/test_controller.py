@@ -428,7 +428,8 @@ def test_many_starts_and_stops_leave_no_thread(qtbot, controller, small_model):
         controller.stop()
         until(qtbot, lambda: not controller.busy)
     controller.wait()
-    assert our_threads() == []
+    # The last one may still give memory back.
+    until(qtbot, lambda: our_threads() == [])
     assert not controller.polling
 
 

@@ -414,13 +414,11 @@ def test_while_a_movie_plays_and_nobody_touches_it_the_window_rests_and_its_slid
         for _ in range(10):
             qtbot.wait(150)
             seen.add(on_screen(main, sliders).tobytes())
-        # One that was asked for before may come late.
-        return player.rest.active and len(composed) <= 1
+        # One that was asked for before may come late; where others keep the processors, few frames are shown.
+        return player.rest.active and len(composed) <= 1 and len(seen) > 2 and len(frames) > 10
 
     # What else still comes up in a new window wakes it.
     assert any(plays_undisturbed() for _ in range(5))
-    assert len(seen) > 2
-    assert len(frames) > 10
     monkeypatch.setattr(player_module, "TOUCHED_S", 1000.0)
     QTest.keyClick(main, Qt.Key.Key_Shift)
     qtbot.waitUntil(lambda: len(composed) > 2, timeout=10_000)
