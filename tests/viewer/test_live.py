@@ -379,8 +379,12 @@ def test_the_slider_and_the_status_are_seen_to_follow_while_the_window_rests_for
     monkeypatch.setattr(played_pictures, "STILL_S", 0.1)
     qtbot.waitUntil(lambda: not scrubbing.active, timeout=10_000)
     qtbot.wait(200)
-    # Drawn by the window itself they look the same.
-    assert np.abs(on_screen(main, sliders).astype(int) - by_hand).max() <= SAME_LEVELS
+
+    def looks_the_same() -> bool:
+        return bool(np.abs(on_screen(main, sliders).astype(int) - by_hand).max() <= SAME_LEVELS)
+
+    # Drawn by the window itself, once it has come to it.
+    qtbot.waitUntil(looks_the_same, timeout=5000)
 
 
 @pytest.fixture
