@@ -29,7 +29,7 @@ from napari_vidrecon.viewer.board.tiles import Box
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.model import ErrorMode, RunState
 
-PICTURE_MILLISECONDS = 80
+PICTURE_MILLISECONDS = 90
 PLATFORM = "xcb"
 """Qt's name of the X Window System: there a window inside a window is sure to let the mouse through."""
 LONGEST_WAY_SECONDS = 3.0
@@ -159,9 +159,11 @@ class LivePicture:
             return False
         if not board.layers.flat or self._main is None or model.looked_back is not None:
             return False
-        error_elsewhere = board.movies.number_of(Role.ERROR_MAP) != board.movies.number_of(Role.RECONSTRUCTION)
         layer = board.layers.adopt(Role.RECONSTRUCTION, Image)
-        return layer is not None and layer.visible and (error_elsewhere or model.error_mode == ErrorMode.NONE)
+        if layer is None or not layer.visible:
+            return False
+        numbers = board.movies.number_of
+        return model.error_mode == ErrorMode.NONE or numbers(Role.ERROR_MAP) != numbers(Role.RECONSTRUCTION)
 
     @guarded
     def draw(self) -> None:

@@ -331,7 +331,8 @@ class Board:
 
     @guarded
     def _on_snapshot(self, snapshot: Snapshot | Stage | None) -> None:
-        self.layer_list.begin()
+        # Its layers are listed in the picture that the window makes for them anyway; a rest would cost it another.
+        self.layer_list.end()
         self.movies.draw_video()
         self.movies.draw_error()
         self.strip.follow(self.layout)

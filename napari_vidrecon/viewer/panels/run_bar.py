@@ -95,7 +95,7 @@ BIG_NUMBER_SCALE = 1.4
 NEWS_LINES, NEWS_LINES_LOWEST = 2, 1
 BOLD_SCALE = 1.15
 SCORE_HZ = 4.0
-STEP_TOLD_MILLISECONDS = 1000
+STEP_TOLD_MILLISECONDS = 2000
 """Between two tellings of the step: where it cannot be drawn over itself, the whole window is composed for each."""
 PROGRESS_PARTS = 1000
 MOOD_COLOURS = {Mood.BUSY: "blue", Mood.GOOD: "green", Mood.WARNING: "orange", Mood.ERROR: "rose"}
