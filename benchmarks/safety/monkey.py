@@ -212,6 +212,10 @@ def play(seed: int, cycles: int, kit: dict[str, Path], folder: Path, tell: Calla
         until = time.monotonic() + MOST_REST_S
         while monkey.at_work and time.monotonic() < until:
             live(REST_S)
+        # What was made is there already when the thread that made it gives memory back.
+        until = time.monotonic() + MOST_REST_S
+        while any(each.name.startswith("vidrecon") for each in threading.enumerate()) and time.monotonic() < until:
+            live(REST_S)
         application.sendPostedEvents(None, 52)  # deferred deletions
         gc.collect()
         # Pictures and programs of layers that are gone go with the next picture of the canvas.

@@ -163,14 +163,14 @@ class Monkey(LayerMoves):
             busy.stop()
         for busy in at_work:
             busy.wait(REST_SECONDS)
-        panel = self._panel()
         self.controller.wait(REST_SECONDS)
-        panel.stimulus_panel.maker.wait(REST_SECONDS)
+        self._panel().stimulus_panel.maker.wait(REST_SECONDS)
         self.workspace.player.stop()
         self.viewer.dims.ndisplay = 2
+        # Ours as well: of its pages and forms those that nobody has opened yet are not made, which is seven megabytes.
         for name in list(self.viewer.window.dock_widgets):
-            if not isinstance(self.viewer.window.dock_widgets[name], ReconstructionWidget):
-                self._remove_dock(self.viewer.window.dock_widgets[name])
+            self._remove_dock(self.viewer.window.dock_widgets[name])
+        panel = self._panel()
         self.workspace.board.cells.close()
         for told in main_window_of(self.viewer).findChildren(NapariQtNotification):
             # They would go by themselves some seconds later.
