@@ -141,6 +141,8 @@ class Monkey(LayerMoves):
         self.controller.wait(REST_SECONDS)
         for show in (commands.show_traces, commands.show_studies):
             show(self.viewer)
+        # A window of its own, which stays as it was left for as long as the main window is there.
+        commands.show_import(self.viewer).close()
         self.add_every_layer()
         for dimensions in (2, 3):
             self.viewer.dims.ndisplay = dimensions

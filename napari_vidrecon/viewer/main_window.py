@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,15 @@ from napari.layers import Image
 from napari.settings import get_settings
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QDropEvent, QFontInfo
-from qtpy.QtWidgets import QAbstractItemView, QApplication, QDockWidget, QMainWindow, QStackedWidget, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QDockWidget,
+    QMainWindow,
+    QScrollBar,
+    QStackedWidget,
+    QWidget,
+)
 from vispy.app.base import BaseCanvasBackend
 from vispy.scene import Grid, Node, ViewBox
 from vispy.scene.cameras import BaseCamera
@@ -301,6 +310,36 @@ def _is_used(grid: Node) -> bool:
         len(view.children) > 1 or any(not isinstance(node, BaseCamera) for node in view.scene.children)
         for view in grid.children
     )
+
+
+def sliders_of(main: QWidget | None) -> list[QWidget]:
+    """Napari's sliders, with the button that plays each."""
+    middle = main.centralWidget() if isinstance(main, QMainWindow) else None
+    return [] if middle is None else [each for each in middle.findChildren(QWidget) if hasattr(each, "is_playing")]
+
+
+@contextlib.contextmanager
+def sliders_only_told(viewer: napari.components.ViewerModel) -> Iterator[None]:
+    """The viewer's sliders may be told where they are, and tell nobody.
+
+    Napari has one of rows and one of columns as well, which nobody sees. When these have other ends they set the
+    viewer to the next whole step, and napari cuts the present frame out of all layers anew, for each of them.
+
+    Parameters
+    ----------
+    viewer
+        Whose axes change; one without a window has no sliders.
+    """
+    main = main_window_of(viewer) if getattr(viewer, "window", None) is not None else None
+    found = [bar for dims in sliders_of(main) for bar in dims.findChildren(QScrollBar)]
+    # Lists of choices beside them have such bars as well.
+    bars: list[Any] = [bar for bar in found if getattr(bar.parent(), "slider", None) is bar]
+    before = [bar.blockSignals(True) for bar in bars]
+    try:
+        yield
+    finally:
+        for bar, was_quiet in zip(bars, before, strict=True):
+            bar.blockSignals(was_quiet)
 
 
 ROLE_KEY = "vidrecon_role"

@@ -39,7 +39,7 @@ from napari_vidrecon.viewer.live_picture import (
     place_of,
     step_aside,
 )  # fmt: skip
-from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, present_frame
+from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, present_frame, sliders_of
 from napari_vidrecon.viewer.model import RunState
 
 FAST_S, RESTS = 0.025, 4.0
@@ -415,12 +415,6 @@ class Scrubbing(QObject):
                 return False
             self._draw()
         return True
-
-
-def sliders_of(main: QMainWindow | None) -> list[QWidget]:
-    """Napari's sliders, with the button that plays each."""
-    middle = None if main is None else main.centralWidget()
-    return [] if middle is None else [each for each in middle.findChildren(QWidget) if hasattr(each, "is_playing")]
 
 
 def others_follow(main: QMainWindow) -> bool:

@@ -21,14 +21,13 @@ from napari_vidrecon.viewer.board import Board, captions
 from napari_vidrecon.viewer.board.layers import Role
 from napari_vidrecon.viewer.faults import Faults, guarded
 from napari_vidrecon.viewer.live_picture import WidgetPictures, coloured
-from napari_vidrecon.viewer.main_window import frame_count, go_to_frame, present_frame
+from napari_vidrecon.viewer.main_window import frame_count, go_to_frame, present_frame, sliders_of
 from napari_vidrecon.viewer.played_pictures import (
     FAST_S,
     RESTS,
     PlayedPictures,
     Scrubbing,
     others_follow,
-    sliders_of,
 )
 
 SCREEN_RATE_HZ = 30.0

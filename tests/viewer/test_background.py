@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import os
@@ -215,6 +216,45 @@ def test_threads_that_begin_later_share_the_places_that_memory_comes_from(tmp_pa
         more[how] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert more["apart"] > 0
     assert more["shared"] == 0
+
+
+class Mallinfo(ctypes.Structure):
+    """What `mallinfo2` of glibc tells, in its order."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    )  # fmt: skip
+
+
+def has_pages_of_its_own(size: int) -> bool:
+    library = ctypes.CDLL(None)
+    library.mallinfo2.restype = Mallinfo
+    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    library.free.restype, library.free.argtypes = None, [ctypes.c_void_p]
+    before = library.mallinfo2().hblks
+    block = library.malloc(size)
+    after = library.mallinfo2().hblks
+    library.free(block)
+    return bool(after > before)
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="the C library of GNU, 2.33 or later"
+)
+def test_a_movie_made_at_rest_has_pages_of_its_own_and_one_made_while_a_job_works_has_not() -> None:
+    movie, leave = 4 << 20, threading.Event()
+    first = Job(lambda _job: None, NAME).start()
+    assert first.wait(30)
+    assert has_pages_of_its_own(movie)
+    jobs = [Job(lambda _job: leave.wait(30), NAME).start(), Job(lambda _job: None, NAME).start()]
+    assert jobs[1].wait(30)
+    assert not has_pages_of_its_own(movie)
+    leave.set()
+    assert jobs[0].wait(30)
+    assert has_pages_of_its_own(movie)
 
 
 def test_giving_memory_back_is_nothing_that_the_next_job_has_to_wait_for(

@@ -1773,6 +1773,33 @@ def test_the_run_before_has_a_tile_while_another_one_goes_on(
     assert len(board.layout.tiles) == 3
 
 
+def test_between_two_runs_the_layer_of_the_run_before_rests_unseen_and_keeps_nothing_of_it(
+    board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord], snapshot: Snapshot
+) -> None:
+    before, layers = make_record("Run 1", seed=1), board.viewer.layers
+    model.add_run(before)
+    model.set_state(RunState.RUNNING)
+    model.take_snapshot(snapshot)
+    ghost = image(board, "comparison")
+    ghost.name = "as it was"
+    layers.selection.active = ghost
+    model.set_state(RunState.DONE)
+    assert ghost in layers
+    assert not ghost.visible
+    assert ghost.data is model.trial.video
+    assert layers.selection.active is board.layer("reconstruction")
+    model.set_state(RunState.RUNNING)
+    assert image(board, "comparison") is ghost
+    assert ghost.visible
+    assert ghost.name == "as it was"
+    assert np.array_equal(ghost.data, before.result.video)
+    assert np.array_equal(ghost.translate[-2:], board.layout.movie(2).translate(*ghost.data.shape[1:]))
+    model.set_state(RunState.DONE)
+    model.set_view(grid=True)
+    assert ghost not in layers
+    model.set_view(grid=False)
+
+
 def test_what_is_lost_is_shown_against_the_run_with_more_neurons(
     board: Board, model: ReconstructionModel, make_record: Callable[..., RunRecord]
 ) -> None:

@@ -7,13 +7,15 @@ import pytest
 from napari._qt.layer_controls.qt_layer_controls_container import QtLayerControlsContainer
 from napari.components import ViewerModel
 from napari.settings import get_settings
-from qtpy.QtWidgets import QAbstractItemView, QApplication, QDockWidget, QStackedWidget, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QDockWidget, QScrollBar, QStackedWidget, QWidget
 
 from napari_vidrecon.viewer.board import Board
 from napari_vidrecon.viewer.board.camera import LAYER_LIST, LayerListRest
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.faults import Faults
-from napari_vidrecon.viewer.main_window import main_window_of
+from napari_vidrecon.viewer.main_window import main_window_of, sliders_of
+from napari_vidrecon.viewer.model import RunState
+from napari_vidrecon.viewer.record import RunRecord
 
 
 @pytest.fixture
@@ -91,6 +93,31 @@ def test_the_list_holds_what_a_person_may_style_and_nothing_else(make_napari_vie
     small_model.set_view(layout=Layout.EXPLAIN)
     activity = {"recorded activity", "predicted activity", "activity difference"}
     qtbot.waitUntil(lambda: set(rows_seen(viewer)) == {"own", *four, *activity}, timeout=3000)
+    board.close()
+
+
+@pytest.mark.window
+def test_the_tile_of_the_run_before_comes_and_goes_without_the_frame_being_looked_for_anew(
+    make_napari_viewer, small_model, small_result
+) -> None:
+    viewer = make_napari_viewer()
+    board = Board(viewer, small_model)
+    small_model.add_run(RunRecord("Run 1", small_result, small_model.recipe()))
+    small_model.set_state(RunState.RUNNING)
+    small_model.set_state(RunState.DONE)
+    viewer.dims.set_current_step(0, 3)
+    looked: list[object] = []
+    viewer.dims.events.point.connect(looked.append)
+    for state in (RunState.RUNNING, RunState.DONE):
+        before = viewer.dims.nsteps
+        small_model.set_state(state)
+        assert viewer.dims.nsteps != before
+        assert viewer.dims.current_step[0] == 3
+        found = [bar for dims in sliders_of(main_window_of(viewer)) for bar in dims.findChildren(QScrollBar)]
+        sliders = {bar.parent().axis: bar for bar in found if hasattr(bar.parent(), "axis")}
+        assert [sliders[axis].value() for axis in range(3)] == list(viewer.dims.current_step)
+        assert not any(bar.signalsBlocked() for bar in sliders.values())
+    assert not looked
     board.close()
 
 

@@ -35,7 +35,7 @@ OF_RASTERS = frozenset(NEEDED[4:9])
 """Layers that are there only where a layout has a place for them: napari works for hidden ones, too."""
 INNER = frozenset((
     Role.OTHERS, Role.DIFFERENCES, Role.LEGEND, Role.ERROR_BASE, Role.NOW, Role.CAPTIONS, Role.STRIP, Role.MARKED,
-    Role.GRID_COPY, Role.RECEPTIVE_FIELD_OUTLINE, Role.BARS, Role.CURVES,
+    Role.GRID_COPY, Role.RECEPTIVE_FIELD_OUTLINE, Role.BARS, Role.CURVES, Role.RESTING,
 ))  # fmt: skip
 ACTIVITY = frozenset((Role.RECORDED, Role.PREDICTED, Role.DIFFERENCE))
 """Parts of the board that are not in napari's list of layers, and those that are only where they are shown."""
@@ -258,7 +258,8 @@ class Board:
         if self.layout.gridded:
             self.grid.enter(captions.short_titles(self.model, self.movies.has_error))
         # The controls napari shows for the selected layer are of use for a movie, not for a caption.
-        kept = active if active is not None and active in self.viewer.layers else self.layer(Role.RECONSTRUCTION)
+        is_there = active is not None and active in self.viewer.layers and active is not self.layer(Role.RESTING)
+        kept = active if is_there else self.layer(Role.RECONSTRUCTION)
         self.viewer.layers.selection.active = kept
 
     def _arrange(self) -> None:

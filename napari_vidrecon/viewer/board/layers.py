@@ -18,13 +18,14 @@ from napari.layers import Image, Layer
 
 from napari_vidrecon.analysis.postprocess import GREY_LEVEL, Presentation
 from napari_vidrecon.viewer.board.tiles import Box
-from napari_vidrecon.viewer.main_window import ROLE_KEY, present_frame
+from napari_vidrecon.viewer.main_window import ROLE_KEY, present_frame, sliders_only_told
 
 if TYPE_CHECKING:
     from napari.utils.events import Event, EventEmitter
 
 
 AnyLayer = TypeVar("AnyLayer", bound=Layer)
+RESTS_AS_KEY = "vidrecon_rests_as"
 STYLES = ("name", "colormap", "opacity", "gamma", "interpolation2d", "blending")
 """What a person may have changed of a layer that comes back."""
 
@@ -57,6 +58,8 @@ class Role(StrEnum):
     RECEPTIVE_FIELD = "receptive_field"
     RECEPTIVE_FIELD_OUTLINE = "receptive_field_outline"
     GRID_COPY = "grid_copy"
+    RESTING = "resting"
+    """Nothing that is seen: see `RoleLayers.rest`."""
 
 
 class RoleLayers:
@@ -196,7 +199,7 @@ class RoleLayers:
         Image
             In the viewer.
         """
-        layer = self.adopt(role, Image)
+        layer = self.adopt(role, Image) or self._awoken(role)
         if layer is None or layer.ndim != data.ndim - (1 if style.get("rgb") else 0):
             if layer is not None:
                 self.viewer.layers.remove(layer)
@@ -263,8 +266,9 @@ class RoleLayers:
                 yield
         finally:
             changed = [name for name, value in before.items() if getattr(dims, name) != value]
-            for name in changed:
-                dims.events[name](value=getattr(dims, name))
+            with sliders_only_told(self.viewer):
+                for name in changed:
+                    dims.events[name](value=getattr(dims, name))
 
     def place(self, layer: Layer, at: Box, rows_columns: tuple[int, int] | None = None) -> None:
         """Move a layer into a box; nothing happens where it already is.
@@ -283,10 +287,12 @@ class RoleLayers:
         units = self.units[-layer.ndim :]
         if tuple(str(unit) for unit in layer.units) != units:
             layer.units = units
-        # Each of these makes napari look at all layers again, so what stays is left alone.
+        # Each of these makes napari look at all layers again, so what stays is left alone, and of two it hears once.
+        moved = not np.array_equal(layer.translate, translate)
         if not np.array_equal(layer.scale, scale):
-            layer.scale = scale
-        if not np.array_equal(layer.translate, translate):
+            with layer.events.blocker_all() if moved else contextlib.nullcontext():
+                layer.scale = scale
+        if moved:
             layer.translate = translate
 
     def _geometry(self, at: Box, shape: tuple[int, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -326,6 +332,32 @@ class RoleLayers:
         if layer is not None and not layer.rgb:
             self._styles[role] = {name: getattr(layer, name) for name in STYLES}
         self.remove(role)
+
+    def rest(self, role: Role, shown: np.ndarray | ComputedFrames) -> None:
+        """Hide the image of a role until there is to be one again: to make one, and to end it, takes napari so long.
+
+        Parameters
+        ----------
+        role
+            Whose layer it is no more.
+        shown
+            What it holds meanwhile, which is there anyway: it must not keep what nobody has any more.
+        """
+        layer = self.adopt(role, Image)
+        if layer is not None:
+            self.remove(Role.RESTING)
+            layer.metadata.update({ROLE_KEY: str(Role.RESTING), RESTS_AS_KEY: str(role)})
+            self.show(layer, False)
+        layer = self.adopt(Role.RESTING, Image)
+        if layer is not None and layer.data is not shown:
+            layer.data = shown
+
+    def _awoken(self, role: Role) -> Image | None:
+        layer = self.adopt(Role.RESTING, Image)
+        if layer is None or layer.metadata.get(RESTS_AS_KEY) != role:
+            return None
+        layer.metadata[ROLE_KEY] = layer.metadata.pop(RESTS_AS_KEY)
+        return layer
 
     def style_again(self) -> None:
         """Give what came back the style it had."""

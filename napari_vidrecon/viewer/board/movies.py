@@ -148,7 +148,9 @@ class MovieTiles:
 
     def arrange(self, layout: BoardLayout) -> None:
         """Put every tile in its place."""
-        for role in (Role.STIMULUS, Role.RECONSTRUCTION, Role.COMPARISON, Role.ERROR_BASE, Role.ERROR_MAP):
+        for role in (
+            Role.STIMULUS, Role.RECONSTRUCTION, Role.COMPARISON, Role.ERROR_BASE, Role.ERROR_MAP, Role.RESTING,
+        ):  # fmt: skip
             layer = self._layers.find(role)
             if layer is not None:
                 self._layers.place(layer, layout.movie(self.number_of(role)))
@@ -338,7 +340,12 @@ class MovieTiles:
         trial = self._model.trial
         beside = self._model.blinking or Role.COMPARISON in self.row
         if partner is None or not beside or trial is None or partner.shape[1:] != trial.video.shape[1:]:
-            self._layers.remove(Role.COMPARISON)
+            # With the next run there will most likely be one again; a tile of the grid would stay empty for it.
+            if trial is None or layout.gridded:
+                for role in (Role.COMPARISON, Role.RESTING):
+                    self._layers.remove(role)
+            else:
+                self._layers.rest(Role.COMPARISON, trial.video)
             return
         grey = {"contrast_limits": GREY_LIMITS, "colormap": "gray", "interpolation2d": "nearest"}
         place = layout.movie(self.number_of(Role.COMPARISON))

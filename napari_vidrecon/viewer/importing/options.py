@@ -40,7 +40,7 @@ AXES_LETTERS = re.compile("[nthwc]{3,5}")
 
 
 class ReadingOptions(QWidget):
-    """How files of the chosen kind are read: a page of controls a reader.
+    """How files of the chosen kind are read: a page of controls a reader, made when the kind is first chosen.
 
     Parameters
     ----------
@@ -54,32 +54,41 @@ class ReadingOptions(QWidget):
     Attributes
     ----------
     pages
-        By kind of files; readers without options have none.
+        By kinds of files that were chosen so far; readers without options have none.
     """
 
     def __init__(
         self, readers: Mapping[str, type[Reader]], changed: Callable[[], None], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.pages = {
-            kind: SettingsForm(reader.options_class, lambda _name, _value: changed(), f"import.{kind}")
-            for kind, reader in readers.items()
-            if reader.options_class.model_fields
-        }
-        stack(self, *self.pages.values())
+        self._readers, self._changed = readers, changed
+        self.pages: dict[str, SettingsForm] = {}
+        self._offered: list[str] = []
+        self._stack = stack(self)
 
     def show_kind(self, kind: str) -> None:
         """Show the options of a kind."""
+        reader = self._readers.get(kind)
+        if reader is not None and kind not in self.pages and reader.options_class.model_fields:
+            self.pages[kind] = self._page(kind, reader)
         for name, page in self.pages.items():
             page.setVisible(name == kind)
 
+    def _page(self, kind: str, reader: type[Reader]) -> SettingsForm:
+        page = SettingsForm(reader.options_class, lambda _name, _value: self._changed(), f"import.{kind}")
+        page.offer(self._offered)
+        self._stack.addWidget(page)
+        return page
+
     def offer_columns(self, columns: Sequence[Column]) -> None:
         """List what was found, where a name is to be chosen from it; those chosen stay chosen."""
+        self._offered = [column.name for column in columns if not column.fault]
         for page in self.pages.values():
-            page.offer([column.name for column in columns if not column.fault])
+            page.offer(self._offered)
 
     def forget(self) -> None:
         """For other files: take nothing by hand any more."""
+        self._offered = []
         for page in self.pages.values():
             page.reset()
 

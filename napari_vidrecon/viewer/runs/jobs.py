@@ -25,6 +25,9 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
 """Settings of glibc, as `malloc.h` numbers them."""
 LARGEST_MMAP_THRESHOLD = 32 << 20
 """Where glibc's own two thresholds end up once a program has freed a block so large; the other one is twice that."""
+RESTING_MMAP_THRESHOLD = 1 << 20
+"""While nothing is at work: a movie that the window makes for a moment has pages of its own, which go with it. Where
+one lay among what is small, small things that stay fill its place, here and there, and hold all of it."""
 
 
 MOST_PLACES = 16
@@ -105,7 +108,9 @@ class Job:
 
     def start(self) -> Job:
         """Begin."""
-        _AT_WORK.add(self)
+        with _COMING_OR_GOING:
+            _AT_WORK.add(self)
+            _take_large_blocks_from(LARGEST_MMAP_THRESHOLD)
         self._thread.start()
         return self
 
@@ -168,13 +173,18 @@ class Job:
             self.tell(Failed(in_one_line(error)))
         finally:
             library.removeHandler(listener)
-            _AT_WORK.discard(self)
+            with _COMING_OR_GOING:
+                _AT_WORK.discard(self)
             del work
             self._done.set()
             give_memory_back()
+            with _COMING_OR_GOING:
+                if not _AT_WORK:
+                    _take_large_blocks_from(RESTING_MMAP_THRESHOLD)
 
 
 _AT_WORK: set[Job] = set()
+_COMING_OR_GOING = threading.Lock()
 
 
 def _finish_at_exit() -> None:
@@ -216,17 +226,24 @@ def _glibc() -> ctypes.CDLL | None:
     return library if library is not None and hasattr(library, "malloc_trim") else None
 
 
+def _take_large_blocks_from(threshold: int) -> None:
+    library = _glibc()
+    if library is not None:
+        library.mallopt(MMAP_THRESHOLD, threshold)
+
+
 def share_memory_among_threads() -> None:
     """Have threads that begin from now on take memory from where others do.
 
     With glibc each would have a place of its own. A window has a thread for every job, and in each place a little stays
-    in use here and there and holds the pages around it. Blocks of up to 32 MB come from that place, and 64 MB at its
-    end stay with the program until a job ends: given back at once, a step of a run takes a fourth longer.
+    in use here and there and holds the pages around it. While a job works, blocks of up to 32 MB come from that place,
+    and 64 MB at its end stay with the program until a job ends: given back at once, a step of a run takes a fourth
+    longer.
     """
     library = _glibc()
     if library is not None:
         library.mallopt(ARENA_MAX, 1)
-        library.mallopt(MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+        library.mallopt(MMAP_THRESHOLD, RESTING_MMAP_THRESHOLD)
         library.mallopt(TRIM_THRESHOLD, 2 * LARGEST_MMAP_THRESHOLD)
 
 
