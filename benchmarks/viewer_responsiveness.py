@@ -218,21 +218,21 @@ def without_window(model):
     It is kept on the disk, as the window's and the command's are.
     """
     import napari_vidrecon as vr
+    from napari_vidrecon.viewer.runs.jobs import Job
 
     encoders = [vr.load_encoder(path, device="cpu") for path in model.encoder_paths]
     results = []
     options = {"mask_threshold": model.training_threshold, "evaluation_threshold": model.evaluation_threshold}
 
-    def work() -> None:
+    def work(_job: Job) -> None:
         run = vr.plan_run(model.trial, encoders, model.mask, model.config, **options)
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
             result = vr.Runner(run, save_to=Path(folder) / "alone.zarr").drive()
             results.append((result, time.perf_counter() - began))
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
+    # As the window's own: what threads beside it do with memory is another thing.
+    Job(work, "alone").start().wait()
     return results[0]
 
 

@@ -218,43 +218,49 @@ def test_threads_that_begin_later_share_the_places_that_memory_comes_from(tmp_pa
     assert more["shared"] == 0
 
 
-class Mallinfo(ctypes.Structure):
-    """What `mallinfo2` of glibc tells, in its order."""
+OWN_PAGES = """
+import ctypes, threading
+from napari_vidrecon.viewer.runs.jobs import Job
 
-    _fields_ = tuple(
-        (name, ctypes.c_size_t)
-        for name in (
-            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
-        )
-    )  # fmt: skip
+library = ctypes.CDLL(None)
+names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+told = type("Told", (ctypes.Structure,), {"_fields_": [(name, ctypes.c_size_t) for name in names.split()]})
+library.mallinfo2.restype = told
+library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+library.free.restype, library.free.argtypes = None, [ctypes.c_void_p]
 
 
-def has_pages_of_its_own(size: int) -> bool:
-    library = ctypes.CDLL(None)
-    library.mallinfo2.restype = Mallinfo
-    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
-    library.free.restype, library.free.argtypes = None, [ctypes.c_void_p]
+def has_pages_of_its_own():
     before = library.mallinfo2().hblks
-    block = library.malloc(size)
+    movie = library.malloc(4 << 20)
     after = library.mallinfo2().hblks
-    library.free(block)
-    return bool(after > before)
+    library.free(movie)
+    return after > before
+
+
+leave = threading.Event()
+assert Job(lambda _job: None, "first").start().wait(30)
+found = [has_pages_of_its_own()]
+long, short = Job(lambda _job: leave.wait(30), "long").start(), Job(lambda _job: None, "short").start()
+assert short.wait(30)
+found.append(has_pages_of_its_own())
+leave.set()
+assert long.wait(30)
+found.append(has_pages_of_its_own())
+print(*found)
+"""
 
 
 @pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="the C library of GNU, 2.33 or later"
 )
 def test_a_movie_made_at_rest_has_pages_of_its_own_and_one_made_while_a_job_works_has_not() -> None:
-    movie, leave = 4 << 20, threading.Event()
-    first = Job(lambda _job: None, NAME).start()
-    assert first.wait(30)
-    assert has_pages_of_its_own(movie)
-    jobs = [Job(lambda _job: leave.wait(30), NAME).start(), Job(lambda _job: None, NAME).start()]
-    assert jobs[1].wait(30)
-    assert not has_pages_of_its_own(movie)
-    leave.set()
-    assert jobs[0].wait(30)
-    assert has_pages_of_its_own(movie)
+    command = [sys.executable, "-c", OWN_PAGES]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == [
+        "True",
+        "False",
+        "True",
+    ]
 
 
 def test_giving_memory_back_is_nothing_that_the_next_job_has_to_wait_for(
