@@ -38,7 +38,7 @@ SNAPSHOT_SECONDS = 0.25
 """Least time between two snapshots that are asked for."""
 FIRST_REST_SECONDS = 0.4
 """After the start of a run: its first steps are all but grey, and a picture of them would only put off the next."""
-LONGEST_REST_SECONDS = 5.0
+LONGEST_REST_SECONDS = 4.0
 """However long a picture of the whole board took: a person still sees errors and scores go on. The movie itself grows
 between two of them (`live_picture.py`)."""
 GOING_ON = (RunState.LOADING, RunState.RUNNING, RunState.PAUSED)
