@@ -169,7 +169,7 @@ class Monkey(LayerMoves):
         self._panel().stimulus_panel.maker.wait(REST_SECONDS)
         self.workspace.player.stop()
         self.viewer.dims.ndisplay = 2
-        # Ours as well: of its pages and forms those that nobody has opened yet are not made, which is seven megabytes.
+        # Ours as well: what it made because something was opened goes with it, and is no growth.
         for name in list(self.viewer.window.dock_widgets):
             self._remove_dock(self.viewer.window.dock_widgets[name])
         panel = self._panel()
