@@ -30,12 +30,12 @@ NEW_MICE = (111, 112)
 MANY, FEW = 200, 60
 
 
-def mouse(folder: Path, seed: int, trials: int, sizes: argparse.Namespace) -> Session:
+def mouse(folder: Path, seed: int, trials: int, sizes: argparse.Namespace, neurons: int) -> Session:
     """A simulated mouse; made once."""
     place = folder / f"mouse_{seed}"
     if not place.is_dir():
         shown = {"frames": sizes.frames, "validation_trials": sizes.held_out, "test_trials": 0}
-        vr.simulate_session(place, seed=seed, neurons=sizes.neurons, train_trials=trials, small=True, **shown)
+        vr.simulate_session(place, seed=seed, neurons=neurons, train_trials=trials, small=True, **shown)
     return open_session(place)
 
 
@@ -61,6 +61,8 @@ def main() -> None:
     words.add_argument("--neurons", type=int, default=150)
     words.add_argument("--frames", type=int, default=150)
     words.add_argument("--core-trials", type=int, default=100)
+    words.add_argument("--core-neurons", type=int, help="of a mouse that makes the core; default: as of the new")
+    words.add_argument("--core-steps", type=int, help="for each mouse that makes the core; default: as from nothing")
     words.add_argument("--new-mice", type=int, default=len(NEW_MICE), help="how many of them")
     words.add_argument("--held-out", type=int, default=12)
     words.add_argument("--features", type=int, default=24)
@@ -81,11 +83,13 @@ def main() -> None:
     source = folder / "core.safetensors"
     started = time.monotonic()
     if not source.exists():
-        of_three = whole.model_copy(update={"pretrained": sizes.as_they_come})
-        vr.train_encoder([mouse(folder, seed, sizes.core_trials, sizes) for seed in CORE_MICE], of_three, source)
+        of_three = whole.model_copy(update={"pretrained": sizes.as_they_come, "steps": sizes.core_steps or sizes.steps})
+        neurons = sizes.core_neurons or sizes.neurons
+        mice = [mouse(folder, seed, sizes.core_trials, sizes, neurons) for seed in CORE_MICE]
+        vr.train_encoder(mice, of_three, source)
     rows = []
     for seed in NEW_MICE[: sizes.new_mice]:
-        new = mouse(folder, seed, MANY, sizes)
+        new = mouse(folder, seed, MANY, sizes, sizes.neurons)
         for trials in (MANY, FEW):
             score = trained(new, trials, folder / f"nothing_{seed}_{trials}.safetensors", whole)
             rows.append({"mouse": seed, "from": "nothing", "trials": trials, "thaw": None, **score})

@@ -12,7 +12,7 @@ import napari
 from napari.layers import Image
 from napari.settings import get_settings
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtGui import QDropEvent, QFontInfo
+from qtpy.QtGui import QDropEvent, QFontInfo, QOpenGLContext
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from vispy.app.base import BaseCanvasBackend
+from vispy.gloo.glir import BaseGlirParser
 from vispy.scene import Grid, Node, ViewBox
 from vispy.scene.cameras import BaseCamera
 from vispy.scene.cameras.perspective import PerspectiveCamera
@@ -206,10 +207,10 @@ class FolderDrops(QObject):
 class CanvasUpkeep:
     """Does for napari's canvas what napari leaves out; plain napari ends, and grows, without it.
 
-    - What the graphics card holds of a layer is deleted at once, in whatever graphics context is current, mostly Qt's
-      own. Mesa's software renderer then takes the shader away that the canvas draws with, and does not see that it has
-      to be set again: the next picture that is drawn with the same shader ends the process. So the context of the
-      canvas is made the current one before a layer goes.
+    - What the graphics card holds of layers that are gone is deleted in whatever graphics context is current, mostly
+      Qt's own: with the layer, or whenever a list of layers was cleared, be it empty. Mesa's software renderer then
+      takes the shader away that the canvas draws with, and does not see that it has to be set again: the next picture
+      that is drawn with the same shader ends the process. So a canvas asks the card for nothing outside its context.
     - Whenever the shape of napari's grid changes it makes a new one, and the old one stays in the canvas for ever,
       with a camera and a view of every tile.
     - In three dimensions a view without a pixel, as a tile of the grid on a small canvas may be, has its camera show
@@ -231,7 +232,8 @@ class CanvasUpkeep:
             drawn, sized = backend._vispy_canvas.events.draw, backend._vispy_canvas.events.resize
             for event, place in ((drawn, "first"), (drawn, "last"), (sized, "first")):
                 event.connect(self._put_cameras_right, position=place)
-        viewer.layers.events.removing.connect(self._make_current)
+            shared = backend._vispy_canvas.context.shared
+            shared.parser = _OwnContext(shared.parser, backend)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.canvas.grid.events.enabled):
             event.connect(self._drop_old_grids)
 
@@ -241,11 +243,6 @@ class CanvasUpkeep:
         # with every layer that comes or goes.
         widgets = main_window_of(self._viewer).findChildren(QWidget)
         return [widget for widget in widgets if isinstance(widget, BaseCanvasBackend)]
-
-    @guarded
-    def _make_current(self) -> None:
-        for backend in self._backends:
-            backend.makeCurrent()
 
     @guarded
     def _drop_old_grids(self) -> None:
@@ -274,6 +271,37 @@ class CanvasUpkeep:
             for widget in backend._vispy_canvas.central_widget._widgets:
                 tiles = widget.children if isinstance(widget, Grid) else [widget]
                 yield from (tile for tile in tiles if isinstance(tile, ViewBox))
+
+
+class _OwnContext(BaseGlirParser):
+    """Does what vispy asks of the graphics card for a canvas in the context of that canvas.
+
+    Parameters
+    ----------
+    parser
+        Does it.
+    backend
+        The canvas's widget.
+    """
+
+    def __init__(self, parser: BaseGlirParser, backend: Any) -> None:
+        self._parser, self._backend = parser, backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
+
+    def is_remote(self) -> bool:
+        return self._parser.is_remote()
+
+    @property
+    def shader_compatibility(self) -> Any:
+        return self._parser.shader_compatibility
+
+    def parse(self, commands: list[tuple[Any, ...]]) -> None:
+        # While it is drawn its context is current, and with it a target that `makeCurrent` would exchange.
+        if QOpenGLContext.currentContext() != self._backend.context():
+            self._backend.makeCurrent()
+        self._parser.parse(commands)
 
 
 LEAST_SHOWN, MOST_SHOWN = 1e-30, 1e30

@@ -32,14 +32,41 @@ def canvas(viewer):
     return main_window_of(viewer).findChild(QOpenGLWidget)
 
 
-def test_a_layer_goes_in_the_graphics_context_of_the_canvas(viewer, canvas, qtbot):
-    layer, current = viewer.add_labels(np.zeros((9, 7), np.uint8)), []
+@pytest.fixture
+def deletions(canvas, monkeypatch):
+    """For each time that napari had deleted what layers held of the graphics card: was it in the canvas's context?"""
+    context, seen = canvas._vispy_canvas.context, []
+    finish = context.finish
+
+    def delete() -> None:
+        finish()
+        seen.append(QOpenGLContext.currentContext() == canvas.context())
+
+    monkeypatch.setattr(context, "finish", delete)
+    return seen
+
+
+def test_a_layer_goes_in_the_graphics_context_of_the_canvas(viewer, canvas, qtbot, deletions):
+    layer = viewer.add_labels(np.zeros((9, 7), np.uint8))
     qtbot.wait(SHORT_MS)
     canvas.doneCurrent()
     assert QOpenGLContext.currentContext() is None
-    viewer.layers.events.removed.connect(lambda: current.append(QOpenGLContext.currentContext() is not None))
     viewer.layers.remove(layer)
-    assert current == [True]
+    assert deletions == [True]
+
+
+def test_layers_that_go_together_go_in_the_graphics_context_of_the_canvas(viewer, canvas, qtbot, deletions):
+    for _ in range(2):
+        viewer.add_image(np.zeros((9, 7), np.float32))
+    qtbot.wait(SHORT_MS)
+    # As a canvas of its own does that goes with a layer.
+    viewer.layers.events.removed.connect(lambda: canvas.doneCurrent())
+    viewer.layers.select_all()
+    viewer.layers.remove_selected()
+    canvas.doneCurrent()
+    # No layer goes now, and what is left of those before does.
+    viewer.layers.clear()
+    assert deletions == [True, True]
 
 
 def test_what_deleting_a_layer_takes_along_is_drawn_without_anew(viewer, qtbot):
