@@ -70,6 +70,8 @@ class ActivityFigures:
         Correlation between two showings of a clip; None where none repeats.
     ceiling
         Highest correlation that any prediction can have with single showings: the root of the reliability.
+    silent
+        Neurons that were not active in any trial looked at.
     """
 
     mean: float
@@ -81,6 +83,7 @@ class ActivityFigures:
     repeated_clips: int = 0
     reliability: float | None = None
     ceiling: float | None = None
+    silent: int = 0
 
     def rows(self) -> dict[str, str]:
         """Each figure in words, beside what the public mice have."""
@@ -148,6 +151,9 @@ class ActivityFigures:
             found.append(f"{text} {_of('variance_over_mean')}; it grows with the units, as the mean does")
         if self.zeros < FEWEST_SHARED:
             found.append(f"{self.zeros:.0%} of the samples are 0: is it not deconvolved, or was an offset added?")
+        if self.silent:
+            looked_at = number_of(self.trials, "trial")
+            found.append(f"{number_of(self.silent, 'neuron')} without any activity in {looked_at}: no cell, or lost?")
         return found
 
     def _side(self, name: str) -> int:
@@ -224,6 +230,7 @@ class ActivityMeter:
             repeated_clips=len(self._shared),
             reliability=None if reliability is None else float(np.median(reliability)),
             ceiling=None if reliability is None else float(np.median(np.sqrt(np.maximum(reliability, 0.0)))),
+            silent=int((self._sums[1] < SILENT**2 * self._samples).sum()),
         )
 
     def _reliability(self) -> np.ndarray | None:

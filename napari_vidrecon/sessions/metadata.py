@@ -16,7 +16,7 @@ from napari_vidrecon.errors import SessionError, VidreconError, one_line
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, HIGHEST_FRAME_RATE_HZ, SPONTANEOUS_TIER
-from napari_vidrecon.sessions.trial_files import STREAMS, open_array
+from napari_vidrecon.sessions.trial_files import BEHAVIOR_STREAMS, NOT_RECORDED_REMEDY, STREAMS, open_array
 from napari_vidrecon.settings import first_fault
 from napari_vidrecon.storage import check_inside, parse_json, read_bytes, read_json, reading
 
@@ -71,7 +71,7 @@ def require_session_folder(path: Path) -> None:
     missing = [part for part in parts if not (path / part).is_dir()]
     if missing:
         found = "neither data nor meta" if missing == parts else f"no {' and no '.join(missing)}"
-        raise SessionError(f"{path}: expected a session folder, found {found} in it; {_hint(path)}")
+        raise SessionError(f"{path}: expected a session folder, found {found} in it; {_hint(path, missing)}")
     for part in parts:
         check_inside(path, path / part, SessionError)
 
@@ -88,7 +88,7 @@ def _looks_like_one(path: Path) -> bool:
     return (path / "meta").is_dir() and (path / "data").is_dir()
 
 
-def _hint(path: Path) -> str:
+def _hint(path: Path, missing: list[str]) -> str:
     inside = sorted(child.name for child in path.iterdir() if _looks_like_one(child))
     if inside:
         named = [one_line(name, LONGEST_NAME) for name in inside[:MOST_SESSIONS_NAMED]]
@@ -99,6 +99,8 @@ def _hint(path: Path) -> str:
         return f"it lies in the session {one_line(above.name, LONGEST_NAME)}; choose that folder"
     if (path / "data" / "images").is_dir():
         return "it holds pictures (Sensorium 2022), and this program reads movies (Sensorium 2023)"
+    if set(missing) <= {f"data/{stream}" for stream in BEHAVIOR_STREAMS}:
+        return NOT_RECORDED_REMEDY
     if (path / "data").is_dir() or (path / "meta").is_dir():
         return "choose the folder that holds data and meta, or fetch what is missing of it"
     return "choose the folder that holds data and meta; `vidrecon import` makes one of a recording of your own"
@@ -156,7 +158,10 @@ def read_neuron_ids(session: Path) -> np.ndarray:
     file = session / NEURON_IDS_FILE
     ids = open_array(file, session)
     if ids.ndim != 1 or ids.dtype.kind not in "iu" or ids.size == 0:
-        raise SessionError(f"{file}: expected one integer a neuron, found {ids.dtype} of shape {ids.shape}")
+        raise SessionError(
+            f"{file}: expected one integer a neuron, found {ids.dtype} of shape {ids.shape}; number the neurons, in "
+            "the order of the responses' rows, and save the numbers as integers"
+        )
     return np.array(ids)
 
 

@@ -22,6 +22,11 @@ VALUES_AT_ONCE = 1 << 16
 LONGEST_LINE = 2000
 USUAL_REMEDY = "copy or download the file again"
 LEAVE_OUT = "leave this trial out (write none for its tier in meta/trials/tiers.npy)"
+BEHAVIOR_STREAMS = STREAMS[2:]
+NOT_RECORDED_REMEDY = (
+    "fetch what is missing of the session; where it was not recorded, save zeros of shape (2, frames) for each trial, "
+    'and name what was recorded in config.json, "behavior": [] if nothing'
+)
 BRIGHTEST_GREY_LEVEL = 255.0
 GREY_LEVEL_SLACK = 0.5
 NEGATIVE_RESPONSE_TOLERANCE = 1e-3

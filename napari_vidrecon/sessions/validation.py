@@ -17,7 +17,15 @@ from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session import EXCLUDED_TIER, LABELLED_TIERS, Session
 from napari_vidrecon.sessions.session_statistics import SessionStatistics
 from napari_vidrecon.sessions.trial import SPONTANEOUS_TIER
-from napari_vidrecon.sessions.trial_files import STREAMS, USUAL_REMEDY, Fault, clip_length, open_array
+from napari_vidrecon.sessions.trial_files import (
+    BEHAVIOR_STREAMS,
+    NOT_RECORDED_REMEDY,
+    STREAMS,
+    USUAL_REMEDY,
+    Fault,
+    clip_length,
+    open_array,
+)
 from napari_vidrecon.storage import check_inside, reading, user_path
 
 __all__ = ["KNOWN_TIERS", "Fault", "SessionSummary", "session_summary", "validate_session"]
@@ -191,7 +199,8 @@ class _Validation:
         folder = self.path / "data" / stream
         if not folder.is_dir():
             still = stream == "videos" and (folder.parent / "images").is_dir()
-            remedy = PICTURES_REMEDY if still else "fetch what is missing of the session"
+            remedy = NOT_RECORDED_REMEDY if stream in BEHAVIOR_STREAMS else "fetch what is missing of the session"
+            remedy = PICTURES_REMEDY if still else remedy
             yield Fault(folder, "a folder of trials", "nothing there", remedy)
             return
         try:

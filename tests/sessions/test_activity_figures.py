@@ -30,6 +30,22 @@ def test_mean_spread_and_zeros_are_those_of_the_samples() -> None:
     assert (found.trials, found.reliability) == (10, None)
 
 
+def test_a_neuron_that_is_active_once_is_not_silent() -> None:
+    activity = np.zeros((5, 40), np.float32)
+    activity[0] = 2.0
+    activity[1:3] = 1e-7
+    meter = ActivityMeter()
+    meter.add(activity)
+    found = meter.figures()
+    assert found is not None
+    assert found.silent == 4
+    activity[1:3, 7] = 0.5
+    meter.add(activity)
+    found = meter.figures()
+    assert found is not None
+    assert found.silent == 2
+
+
 def test_reliability_is_the_share_of_variance_that_showings_have_in_common() -> None:
     draw = np.random.default_rng(1)
     meter = ActivityMeter()
@@ -58,6 +74,7 @@ def test_reliability_is_the_share_of_variance_that_showings_have_in_common() -> 
         ({"mean": 6.0, "sd_over_mean": 2.2, "variance_over_mean": 30.0, "zeros": 0.8}, ["spikes at a high rate"]),
         ({"sd_over_mean": 1.2, "zeros": 0.02, "variance_over_mean": 4.0}, ["not deconvolved", "variance", "2% of the"]),
         ({"sd_over_mean": 20.0}, ["thresholded"]),
+        ({"silent": 3}, ["3 neurons without any activity in 9 trials"]),
         ({"mean": 0.4, "variance_over_mean": 8.8}, ["times 5.9"]),
     ],
 )

@@ -386,6 +386,11 @@ def test_nan_and_infinity_within_a_clip_are_refused_with_their_frame(
         ("meta/trials/tiers.npy", np.array([b"\xff\xfe"]), "no text"),
         ("meta/neurons/unit_ids.npy", np.zeros((20, 2), dtype=int), "one integer a neuron"),
         ("meta/neurons/unit_ids.npy", np.zeros(20), "one integer a neuron"),
+        (
+            "meta/neurons/unit_ids.npy",
+            np.array(["roi"] * 20),
+            "number the neurons, in the order",
+        ),
         ("meta/neurons/cell_motor_coordinates.npy", np.zeros((19, 3)), "of 20 neurons"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -75,6 +76,26 @@ def test_a_missing_folder_does_not_hide_the_other_faults(copy_of_small_session: 
     (copy_of_small_session / "meta/neurons/unit_ids.npy").write_bytes(b"")
     names = {fault.file.name for fault in validate_session(copy_of_small_session)}
     assert names == {stream, "unit_ids.npy"}
+
+
+def test_what_is_advised_where_no_pupil_was_recorded_makes_a_sound_session(copy_of_small_session: Path) -> None:
+    folder = copy_of_small_session / "data" / "pupil_center"
+    frames = {file.name: np.load(file).shape[1] for file in folder.iterdir()}
+    shutil.rmtree(folder)
+    (fault,) = validate_session(copy_of_small_session)
+    with pytest.raises(SessionError) as refused:
+        open_session(copy_of_small_session)
+    for told in (fault.remedy, str(refused.value)):
+        assert (
+            'zeros of shape (2, frames) for each trial, and name what was recorded in config.json, "behavior":' in told
+        )
+    for name, length in frames.items():
+        rewrite(copy_of_small_session, f"data/pupil_center/{name}", np.zeros((2, length), np.float32))
+    config = copy_of_small_session / "config.json"
+    notes = json.loads(config.read_text("utf-8")) if config.exists() else {}
+    config.write_text(json.dumps({**notes, "behavior": ["running", "pupil size"]}), "utf-8")
+    assert validate_session(copy_of_small_session) == []
+    assert open_session(copy_of_small_session).recorded_behavior == ("running", "pupil size")
 
 
 def test_trials_under_a_labs_own_numbers_are_to_be_renamed_not_removed(copy_of_small_session: Path) -> None:
