@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import platform
 import time
 from collections.abc import Sequence
@@ -16,9 +17,10 @@ from napari_vidrecon.encoders.answers import check_clip_fits, lacking_behavior
 from napari_vidrecon.encoders.chunks import check_chunk
 from napari_vidrecon.encoders.encoder import Encoder, Traits
 from napari_vidrecon.encoders.identity import identity
-from napari_vidrecon.errors import ConfigError
+from napari_vidrecon.errors import ConfigError, one_line
 from napari_vidrecon.reconstruction.config import ReconstructionConfig
 from napari_vidrecon.reconstruction.inputs import (
+    LONGEST_VALUE,
     RunChoices,
     RunInputs,
     check_colour_levels,
@@ -46,6 +48,12 @@ from napari_vidrecon.sessions.session import Trial
 from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.settings import brief, finite_number, shown
 from napari_vidrecon.version import __version__
+
+logger = logging.getLogger(__name__)
+NOTHING_RECORDED = (
+    "all recorded activity is 0, as where it was withheld or lost; what is reconstructed from it is a guess, and "
+    "no score of activity can be believed"
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,7 +121,10 @@ class RunPlan(RunChoices):
         mask = union_mask(own_mask, [mouse.alpha_on(*own_mask.screen.shape) for mouse in mice])
 
         def goal_of(clip: Trial, predicting: Sequence[Encoder], neurons: NeuronSet | np.ndarray | None) -> Target:
-            return build_target(target, clip, predicting, neurons, inputs.ablation, config.seed)
+            goal = build_target(target, clip, predicting, neurons, inputs.ablation, config.seed)
+            if goal.kind not in ("given", "predicted") and not goal.activity.any():
+                logger.warning("%s: %s", one_line(clip.name, LONGEST_VALUE), NOTHING_RECORDED)
+            return goal
 
         goal = goal_of(trial, measuring, inputs.neurons)
         mask.on(canvas, choices["evaluation_threshold"])

@@ -178,6 +178,17 @@ def test_an_error_in_the_middle_saves_what_is_done(trial, encoder, disc_mask, qu
     assert len(vr.Reconstruction.load(tmp_path / "run.zarr").history) == 3
 
 
+@pytest.mark.parametrize(("target", "told"), [("recorded", True), ("permuted", True), ("predicted", False)])
+def test_a_clip_whose_recorded_activity_is_all_zero_is_told_of(
+    trial, encoder, disc_mask, quick_config, caplog, target, told
+):
+    silent = replace(trial, recorded_responses=np.zeros_like(trial.responses))
+    run = vr.plan_run(silent, [encoder], disc_mask, quick_config, target=target)
+    lines = [each.message for each in caplog.records if "all recorded activity is 0" in each.message]
+    assert [line.startswith(f"{trial.name}: ") for line in lines] == [True] * told
+    assert run.step().step == 1
+
+
 @pytest.mark.parametrize(
     "given",
     [
