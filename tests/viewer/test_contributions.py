@@ -167,7 +167,10 @@ def test_a_folder_that_napari_opens_becomes_the_board_and_the_keys_work(
     small_session_folder: Path,
     small_run_folder: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from qtpy.QtWidgets import QLabel
+
     from napari_vidrecon.viewer.contributions.commands import SHORTCUTS, ShortcutsDialog, show_shortcuts
     from napari_vidrecon.viewer.main_widget import ReconstructionWidget
     from napari_vidrecon.viewer.registry import workspace_of
@@ -210,10 +213,18 @@ def test_a_folder_that_napari_opens_becomes_the_board_and_the_keys_work(
     # Neither a second run to compare nor the paper's pair is there, so only these two take turns.
     assert seen == [ErrorMode.NONE, ErrorMode.STIMULUS]
 
+    # As on a low screen.
+    monkeypatch.setattr(commands, "MOST_OF_SCREEN", 0.3)
     show_shortcuts(viewer)
-    dialog = viewer.window.dock_widgets and commands.main_window_of(viewer).findChild(ShortcutsDialog)
-    assert dialog is not None
+    show_shortcuts(viewer)
+    (dialog,) = commands.main_window_of(viewer).findChildren(ShortcutsDialog)
+    assert dialog.height() <= 0.31 * dialog.screen().availableSize().height()
+    keys = dialog.findChildren(QLabel)[::2]
+    assert len(keys) >= len(SHORTCUTS)
+    # Undo and redo stood there without a key.
+    assert all(key.text().removeprefix("<b>").removesuffix("</b>").strip() for key in keys)
     dialog.close()
+    qtbot.waitUntil(lambda: commands.main_window_of(viewer).findChild(ShortcutsDialog) is None)
 
 
 @pytest.mark.window

@@ -31,7 +31,7 @@ from napari_vidrecon.viewer.exports import shown_movie
 from napari_vidrecon.viewer.folders import PLUGIN_NAME, home, recent_folders, remember_folder
 from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, go_to_frame, main_window_of, present_frame
 from napari_vidrecon.viewer.model import NO_MOVIE_YET, NO_RUN_YET, ErrorMode, RunState
-from napari_vidrecon.viewer.panels.sections import Pages
+from napari_vidrecon.viewer.panels.sections import Column, Pages
 from napari_vidrecon.viewer.playing import KEY as SECOND_SCREEN_KEY
 from napari_vidrecon.viewer.registry import workspace_of
 from napari_vidrecon.viewer.view_controls import LAYOUT_KEYS
@@ -346,8 +346,11 @@ class Shortcut:
 
 
 def show_shortcuts(viewer: napari.viewer.Viewer) -> None:
-    """List the keys."""
-    ShortcutsDialog(main_window_of(viewer)).show()
+    """List the keys, or bring the list to the front."""
+    window = main_window_of(viewer)
+    listed = window.findChild(ShortcutsDialog) or ShortcutsDialog(window)
+    listed.show()
+    listed.raise_()
 
 
 # Letters that no layer of napari uses, because a layer's keys win over a window's.
@@ -391,6 +394,10 @@ def bind_shortcuts(viewer: napari.viewer.Viewer) -> None:
         viewer.bind_key(shortcut.key, shortcut.command, overwrite=True)
 
 
+MOST_OF_SCREEN = 0.9
+"""What a list may take of a screen's height; its frame takes some more."""
+
+
 class ShortcutsDialog(QDialog):
     """Lists the keys.
 
@@ -404,7 +411,8 @@ class ShortcutsDialog(QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Shortcuts of Movie reconstruction")
-        grid = QGridLayout()
+        keys = QWidget()
+        grid = QGridLayout(keys)
         grid.setHorizontalSpacing(2 * self.fontMetrics().averageCharWidth())
         rows = [(key_text(shortcut.key), shortcut.what) for shortcut in SHORTCUTS]
         for line, (key, what) in enumerate([*rows, *NATIVE_KEYS]):
@@ -412,11 +420,21 @@ class ShortcutsDialog(QDialog):
             grid.addWidget(QLabel(what), line, 1)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.close)
+        listed = Column([keys])
+        # It scrolls on a low screen, also without a mouse.
+        listed.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         layout = QVBoxLayout(self)
-        layout.addLayout(grid)
+        layout.addWidget(listed)
         layout.addWidget(buttons)
+        wanted = self.sizeHint()
+        self.resize(
+            wanted.width(), min(wanted.height(), round(MOST_OF_SCREEN * self.screen().availableSize().height()))
+        )
 
 
 def key_text(key: str) -> str:
     """A key as this system writes it."""
-    return QKeySequence(key.replace("-", "+")).toString(QKeySequence.SequenceFormat.NativeText)
+    # Qt's names differ from napari's.
+    return QKeySequence(key.replace("Control", "Ctrl").replace("-", "+")).toString(
+        QKeySequence.SequenceFormat.NativeText
+    )
