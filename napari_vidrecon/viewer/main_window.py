@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import napari
 from napari.layers import Image
 from napari.settings import get_settings
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QDropEvent, QFontInfo, QOpenGLContext
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -156,6 +156,41 @@ class RoomOfControls(QObject):
         if given > 0:
             heights = [above.height() + given, below.height() - given]
             window.resizeDocks([above, below], heights, Qt.Orientation.Vertical)
+
+
+def room_of(window: QWidget) -> int:
+    """Pixels that a window may be high on its screen."""
+    return window.screen().availableGeometry().height()
+
+
+@contextlib.contextmanager
+def kept_on_screen(viewer: napari.components.ViewerModel) -> Iterator[None]:
+    """Docks that are made meanwhile, and that the screen has no room for, are tabs beside napari's layer controls.
+
+    Where a window needs more than its screen has, what is at its lower edge cannot be reached.
+
+    Parameters
+    ----------
+    viewer
+        With a window.
+    """
+    window = main_window_of(viewer)
+    assert isinstance(window, QMainWindow)
+    size, before = window.size(), window.findChildren(QDockWidget)
+    yield
+    made = [dock for dock in window.findChildren(QDockWidget) if dock not in before]
+    for dock in made:
+        # Qt would show it later, and until then the window does not know what it needs.
+        dock.show()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
+    controls = window.findChild(QDockWidget, LAYER_CONTROLS)
+    if controls is None or window.minimumSizeHint().height() <= room_of(window):
+        return
+    for dock in made:
+        window.tabifyDockWidget(controls, dock)
+        dock.raise_()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)
+    window.resize(size)
 
 
 class FolderDrops(QObject):

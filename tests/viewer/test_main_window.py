@@ -7,11 +7,14 @@ import contextlib
 import numpy as np
 import pytest
 from OpenGL import GL
+from qtpy.QtCore import QSize
 from qtpy.QtGui import QOpenGLContext
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QDockWidget, QStackedWidget
 
+from napari_vidrecon.viewer import main_window
 from napari_vidrecon.viewer.board.cells import DOCK_NAME
+from napari_vidrecon.viewer.contributions import commands
 from napari_vidrecon.viewer.main_window import main_window_of
 from napari_vidrecon.viewer.registry import workspace_of
 
@@ -127,6 +130,36 @@ def test_controls_of_labels_take_the_height_they_need_of_the_list_below(viewer, 
     viewer.add_labels(np.zeros((9, 7), np.uint8))
     stack = main_window_of(viewer).findChild(QDockWidget, "layer controls").findChild(QStackedWidget)
     qtbot.waitUntil(lambda: stack.height() >= stack.currentWidget().sizeHint().height())
+
+
+@pytest.mark.parametrize("show", [commands.show_traces, commands.show_behaviour, lambda viewer: None])
+def test_a_dock_that_the_screen_has_no_room_for_is_a_tab_and_the_window_stays_as_it_was(
+    viewer, make_model, qtbot, monkeypatch, show
+):
+    workspace, window = workspace_of(viewer), main_window_of(viewer)
+    make_model(workspace.model)
+    commands.show_board(viewer)
+    window.resize(1024, 576)
+    qtbot.wait(SHORT_MS)
+    size, shown = window.size(), window.findChildren(QDockWidget)
+    assert size == QSize(1024, 576)
+    # As little as makes any dock below the board too much.
+    monkeypatch.setattr(main_window, "room_of", lambda _window: 520)
+    show(viewer) or workspace.board.cells.show()
+    qtbot.waitUntil(lambda: len(window.findChildren(QDockWidget)) > len(shown))
+    qtbot.wait(SHORT_MS)
+    (dock,) = [each for each in window.findChildren(QDockWidget) if each not in shown]
+    controls = window.findChild(QDockWidget, "layer controls")
+    assert window.tabifiedDockWidgets(dock) == [controls]
+    assert window.size() == size
+    assert not dock.visibleRegion().isEmpty()
+    if DOCK_NAME in viewer.window.dock_widgets:
+        workspace.board.cells.close()
+    else:
+        viewer.window.remove_dock_widget(dock.widget())
+    qtbot.wait(SHORT_MS)
+    # Gone again, what it lay over is back.
+    assert not controls.visibleRegion().isEmpty()
 
 
 MOST_PROGRAMS = 20_000

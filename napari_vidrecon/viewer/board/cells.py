@@ -20,7 +20,7 @@ from skimage.measure import points_in_poly
 
 from napari_vidrecon.viewer.board.explained import ExplainedView
 from napari_vidrecon.viewer.board.layers import ROLE_KEY, Role
-from napari_vidrecon.viewer.main_window import free_pictures, letter_scale
+from napari_vidrecon.viewer.main_window import free_pictures, kept_on_screen, letter_scale
 from napari_vidrecon.viewer.model import ReconstructionModel
 from napari_vidrecon.viewer.plots import theme_colours
 
@@ -44,7 +44,8 @@ CLICK_SLOP_PX = 3.0
 HINT = ("drag: turn", "Shift-drag: lasso", "click: curves, field")
 SELECTION_SECONDS = 0.1
 """Between two looks which cells a lasso holds; the line itself follows at once."""
-DOCK_LETTERS, DOCK_LINES = 60, 16
+DOCK_LETTERS, DOCK_LINES, FEWEST_LINES = 60, 16, 8
+"""Of text: as wide and high as the dock would be, and as high as the cells are at least."""
 WORDS_POINTS = 8
 NO_CELLS = "Where the cells lie is not known of this session."
 
@@ -286,7 +287,8 @@ class CellsView:
         self._widget = _CellsWidget(self.scene)
         self._widget.words.linkActivated.connect(self.colour_by)
         self._widget.tell(self.words)
-        window.add_dock_widget(self._widget, name=DOCK_NAME, area="bottom", add_vertical_stretch=False)
+        with kept_on_screen(self._viewer):
+            window.add_dock_widget(self._widget, name=DOCK_NAME, area="bottom", add_vertical_stretch=False)
 
 
 class _CellsWidget(QWidget):
@@ -305,7 +307,9 @@ class _CellsWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.words)
-        layout.addWidget(QtViewer(scene), stretch=1)
+        canvas = QtViewer(scene)
+        canvas.setMinimumHeight(FEWEST_LINES * self.fontMetrics().lineSpacing())
+        layout.addWidget(canvas, stretch=1)
 
     def event(self, event: QEvent) -> bool:
         """Before it leaves its dock, for good: what its canvas holds of the graphics card would stay there for ever."""

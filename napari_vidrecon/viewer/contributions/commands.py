@@ -29,7 +29,13 @@ from napari_vidrecon.viewer.board.explained import named
 from napari_vidrecon.viewer.choices import Layout
 from napari_vidrecon.viewer.exports import shown_movie
 from napari_vidrecon.viewer.folders import PLUGIN_NAME, home, recent_folders, remember_folder
-from napari_vidrecon.viewer.main_window import MAIN_DOCK_NAME, go_to_frame, main_window_of, present_frame
+from napari_vidrecon.viewer.main_window import (
+    MAIN_DOCK_NAME,
+    go_to_frame,
+    kept_on_screen,
+    main_window_of,
+    present_frame,
+)
 from napari_vidrecon.viewer.model import NO_MOVIE_YET, NO_RUN_YET, ErrorMode, RunState
 from napari_vidrecon.viewer.panels.sections import Column, Pages
 from napari_vidrecon.viewer.playing import KEY as SECOND_SCREEN_KEY
@@ -298,7 +304,8 @@ def _docked(viewer: napari.viewer.Viewer, kind: type[Docked], title: str, area: 
             return _raised(widget)
     made = kind(viewer)
     # The name napari itself gives it, so that its Plugins menu finds the same dock.
-    viewer.window.add_dock_widget(made, name=f"{title} ({PLUGIN_NAME})", area=area, tabify=tabify)
+    with kept_on_screen(viewer):
+        viewer.window.add_dock_widget(made, name=f"{title} ({PLUGIN_NAME})", area=area, tabify=tabify)
     return made
 
 
