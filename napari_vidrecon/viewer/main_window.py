@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -250,7 +250,7 @@ class CanvasUpkeep:
       with a camera and a view of every tile.
     - In three dimensions a view without a pixel, as a tile of the grid on a small canvas may be, has its camera show
       nothing (a scale of 0). From then on napari's zoom is infinite, and whatever is drawn, sized or put aside fails.
-      So cameras and zoom are put right before and after each picture.
+      So cameras and zoom are put right before each picture, when its tiles have their sizes, and after it.
 
     Parameters
     ----------
@@ -265,8 +265,11 @@ class CanvasUpkeep:
         self._zoom = 1.0
         for backend in self._backends:
             drawn, sized = backend._vispy_canvas.events.draw, backend._vispy_canvas.events.resize
-            for event, place in ((drawn, "first"), (drawn, "last"), (sized, "first")):
-                event.connect(self._put_cameras_right, position=place)
+            # Napari looks at its cameras last, once vispy has given the tiles their sizes. Each of these is another
+            # callback: one that is connected already would be left where it is.
+            looks = {"before": drawn.callbacks[-1], "position": "last"}
+            for event, place in ((sized, {}), (drawn, {}), (drawn, looks), (drawn, {"position": "last"})):
+                event.connect(partial(self._put_cameras_right), **place)
             shared = backend._vispy_canvas.context.shared
             shared.parser = _OwnContext(shared.parser, backend)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.canvas.grid.events.enabled):
@@ -297,7 +300,8 @@ class CanvasUpkeep:
             # None until three dimensions are seen for the first time.
             shows = seen.scale_factor if isinstance(seen, PerspectiveCamera) else None
             if shows is not None and not _can_be_shown(shows):
-                seen.scale_factor = max(min(view.size), 1.0) / self._zoom
+                # As napari's zoom has it, or its tiles would zoom each other on and on.
+                seen.scale_factor = (min(view.size) or 1.0) / self._zoom
         if not _can_be_shown(camera.zoom):
             camera.zoom = self._zoom
 

@@ -11,6 +11,7 @@ from qtpy.QtCore import QSize
 from qtpy.QtGui import QOpenGLContext
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QDockWidget, QStackedWidget
+from vispy.scene import ViewBox
 
 from napari_vidrecon.viewer import main_window
 from napari_vidrecon.viewer.board.cells import DOCK_NAME
@@ -108,6 +109,31 @@ def test_in_three_dimensions_a_small_grid_leaves_every_camera_with_something_to_
         viewer.reset_view()
         qtbot.wait(SHORT_MS)
         assert 0 < viewer.scene.camera.zoom < np.inf
+
+
+def test_a_camera_that_shows_nothing_is_put_right_in_the_middle_of_a_picture(viewer, canvas, qtbot):
+    for _ in range(4):
+        viewer.add_image(np.zeros((5, 9, 7), np.float32))
+    viewer.dims.ndisplay, viewer.canvas.grid.enabled = 3, True
+    qtbot.wait(SHORT_MS)
+    zoom, drawn = viewer.scene.camera.zoom, canvas._vispy_canvas.events.draw
+    tiles = [tile for tile in canvas._vispy_canvas.central_widget._widgets[-1].children if isinstance(tile, ViewBox)]
+    spoiled = []
+
+    def spoil(_event):
+        """As tiles are that had no pixel until vispy gave them their sizes."""
+        spoiled.extend(tiles)
+        for tile in tiles:
+            tile.camera._scale_factor = 0.0
+
+    put_right, napari_looks, _ = drawn.callbacks[-3:]
+    assert napari_looks[1] == "on_draw"
+    drawn.connect(spoil, before=put_right, position="last")
+    canvas.update()
+    qtbot.waitUntil(lambda: bool(spoiled))
+    assert viewer.scene.camera.zoom == pytest.approx(zoom)
+    assert all(tile.camera.scale_factor > 0 for tile in tiles)
+    drawn.disconnect(spoil)
 
 
 @pytest.mark.parametrize("zoom", [0.0, 1e300, np.inf, np.nan])
