@@ -105,6 +105,17 @@ def test_every_array_is_shown_with_its_use_then_the_session_is_written_and_opene
     assert not form.isVisible()
 
 
+def test_the_form_lies_on_its_screen_wherever_its_window_is(qtbot: QtBot) -> None:
+    window = QWidget()
+    qtbot.addWidget(window)
+    form = ImportForm(lambda _folder: None, window)
+    window.move(form.screen().availableGeometry().bottomRight())
+    window.show()
+    form.show()
+    qtbot.waitUntil(form.isVisible)
+    assert form.screen().availableGeometry().contains(form.geometry())
+
+
 def test_the_forms_settings_are_the_cores_own_and_each_of_them_can_be_changed(form: ImportForm) -> None:
     options, screen = form.settings, form.settings.screen
     assert options.settings() == ImportSettings()

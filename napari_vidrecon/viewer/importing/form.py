@@ -136,8 +136,13 @@ class ImportForm(QDialog):
         super().showEvent(event)
         if not self._was_shown:
             self._was_shown = True
-            room = self.screen().availableGeometry().size() * PART_OF_SCREEN
-            self.resize(self.sizeHint().boundedTo(room))
+            screen = self.screen().availableGeometry()
+            self.resize(self.sizeHint().boundedTo(screen.size() * PART_OF_SCREEN))
+            if not screen.contains(self.geometry()):
+                # Qt had put a smaller one in the middle of its window.
+                place = self.geometry()
+                place.moveCenter(screen.center())
+                self.move(place.topLeft())
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the theme."""
