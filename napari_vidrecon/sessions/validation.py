@@ -198,9 +198,9 @@ class _Validation:
         """What is wrong with one folder of trials; one that can be used joins the streams, with what it lacks."""
         folder = self.path / "data" / stream
         if not folder.is_dir():
-            still = stream == "videos" and (folder.parent / "images").is_dir()
             remedy = NOT_RECORDED_REMEDY if stream in BEHAVIOR_STREAMS else "fetch what is missing of the session"
-            remedy = PICTURES_REMEDY if still else remedy
+            if stream == "videos" and (folder.parent / "images").is_dir():
+                remedy = PICTURES_REMEDY
             yield Fault(folder, "a folder of trials", "nothing there", remedy)
             return
         try:

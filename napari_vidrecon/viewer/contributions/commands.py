@@ -433,15 +433,12 @@ class ShortcutsDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.addWidget(listed)
         layout.addWidget(buttons)
-        wanted = self.sizeHint()
-        self.resize(
-            wanted.width(), min(wanted.height(), round(MOST_OF_SCREEN * self.screen().availableSize().height()))
-        )
+        wanted, room = self.sizeHint(), MOST_OF_SCREEN * self.screen().availableSize().height()
+        self.resize(wanted.width(), min(wanted.height(), round(room)))
 
 
 def key_text(key: str) -> str:
     """A key as this system writes it."""
     # Qt's names differ from napari's.
-    return QKeySequence(key.replace("Control", "Ctrl").replace("-", "+")).toString(
-        QKeySequence.SequenceFormat.NativeText
-    )
+    names = key.replace("Control", "Ctrl").replace("-", "+")
+    return QKeySequence(names).toString(QKeySequence.SequenceFormat.NativeText)
