@@ -7,7 +7,7 @@ Prints a table and exits with 1 if any seed found a fault: an exception, a crash
 
 Memory is what the process has for itself. Pages of a program's file that were read (20 to 30 MB of torch's where a
 part of it is used for the first time) are not counted: the system drops them whenever it needs the room. Before a
-look the window is put back to where it began: layers, docks, napari's grid, the session opened anew.
+look the window is put back to where it began: layers, docks, other windows, napari's grid, the session opened anew.
 """
 
 from __future__ import annotations

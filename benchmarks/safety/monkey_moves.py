@@ -174,6 +174,10 @@ class Monkey(LayerMoves):
             self._remove_dock(self.viewer.window.dock_widgets[name])
         panel = self._panel()
         self.workspace.board.cells.close()
+        for other in QApplication.topLevelWidgets():
+            # A movie alone, a form, a list of keys: each has much to keep for as long as it is shown.
+            if other.isVisible() and other is not main_window_of(self.viewer):
+                other.close()
         for told in main_window_of(self.viewer).findChildren(NapariQtNotification):
             # They would go by themselves some seconds later.
             told.close()

@@ -1654,6 +1654,37 @@ def test_the_view_follows_the_size_of_the_canvas_until_a_person_moves_it(board: 
     assert camera.zoom == pytest.approx(fitted_zoom)
 
 
+def test_after_naparis_own_button_for_the_whole_view_the_board_follows_the_window_again(
+    board: Board, qapp: QApplication
+) -> None:
+    viewer, camera = board.viewer, board.viewer.scene.camera
+    viewer.canvas.size = (900, 1200)
+    qapp.processEvents()
+    whole, layout = camera.zoom, board.layout
+    camera.zoom = 7.0
+    viewer.canvas.size = (300, 250)
+    qapp.processEvents()
+    assert board.layout == layout
+    viewer.reset_view()
+    assert board.layout != layout
+    viewer.canvas.size = (900, 1200)
+    qapp.processEvents()
+    assert (camera.zoom, board.layout) == (pytest.approx(whole), layout)
+
+
+def test_naparis_own_button_shows_what_a_person_has_beside_the_board(board: Board, qapp: QApplication) -> None:
+    viewer = board.viewer
+    viewer.canvas.size = (900, 1200)
+    qapp.processEvents()
+    whole = viewer.scene.camera.zoom
+    beside = viewer.add_points([[0.0, 0.0], [board.layout.canvas.bottom * 3, 0.0]])
+    viewer.reset_view()
+    assert viewer.scene.camera.zoom < whole / 2
+    beside.visible = False
+    viewer.reset_view()
+    assert viewer.scene.camera.zoom == pytest.approx(whole)
+
+
 def test_a_box_finds_the_element_under_a_point() -> None:
     box = Box(top=10.0, left=20.0, height=36.0, width=64.0)
     assert box.element(10.0, 20.0, 36, 64) == (0, 0)

@@ -108,6 +108,7 @@ class Board:
             (viewer.events.theme, self._write_captions),
             (get_settings().appearance.events.font_size, self._on_letters),
             (viewer.dims.events.current_step, self._on_frame),
+            (viewer.events.reset_view, self._on_home),
             (viewer.scene.camera.events.zoom, self._on_camera),
             (viewer.scene.camera.events.center, self._on_camera),
         )
@@ -176,6 +177,13 @@ class Board:
         self.camera.fit(self.layout, self._mask_place() if self.model.zoomed else None)
         self._fitting = False
         self._write_captions()
+
+    @guarded
+    def _on_home(self) -> None:
+        """Napari's own button for the whole view means the board, which follows the window again from then on."""
+        asked_for_another = self._fitting or self.model.grid or self.model.zoomed
+        if not asked_for_another and self.layers.flat and self.layers.nothing_beside(self.layout.canvas):
+            self.layers.when_settled(self.reset_view)
 
     @guarded
     def _on_letters(self) -> None:

@@ -380,6 +380,15 @@ class RoleLayers:
         """Every layer with a role."""
         return [layer for layer in self.viewer.layers if ROLE_KEY in layer.metadata]
 
+    def nothing_beside(self, place: Box) -> bool:
+        """Whether all that a person shows of their own lies within a place."""
+        seen = [each for each in self.viewer.layers if each.visible and ROLE_KEY not in each.metadata]
+        # Of a layer without data the ends are no numbers, and lie nowhere.
+        return not any(
+            (low[-2:] < (place.top, place.left)).any() or (high[-2:] > (place.bottom, place.right)).any()
+            for low, high in (each.extent.world for each in seen)
+        )
+
 
 def _unit(name: str) -> pint.Unit:
     return pint.get_application_registry().Unit(name)
