@@ -78,6 +78,7 @@ def validate_session(
     return list(_Validation(path, full=full, on_progress=on_progress).faults())
 
 
+OF_A_TIER = "rename it: train for clips to learn from, oracle for those held out to score on, none to leave them out"
 PICTURES_REMEDY = "it holds pictures (Sensorium 2022), and this program reads movies (Sensorium 2023)"
 
 
@@ -163,7 +164,7 @@ class _Validation:
         expected = f"tiers out of {', '.join(KNOWN_TIERS)}"
         unknown = sorted(set(self.tiers.values()) - set(KNOWN_TIERS))
         for tier in unknown[:MOST_NAMED]:
-            yield Fault(file, expected, repr(tier), "rename this tier")
+            yield Fault(file, expected, repr(tier), OF_A_TIER)
         if len(unknown) > MOST_NAMED:
             yield Fault(file, expected, f"{len(unknown) - MOST_NAMED} more", "rename these tiers")
 

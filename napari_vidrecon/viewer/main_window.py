@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
+import numpy as np
 from napari.layers import Image
 from napari.settings import get_settings
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer
@@ -23,6 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from vispy.app.base import BaseCanvasBackend
+from vispy.geometry import Rect
 from vispy.gloo.glir import BaseGlirParser
 from vispy.scene import Grid, Node, ViewBox
 from vispy.scene.cameras import BaseCamera
@@ -248,9 +250,10 @@ class CanvasUpkeep:
       that is drawn with the same shader ends the process. So a canvas asks the card for nothing outside its context.
     - Whenever the shape of napari's grid changes it makes a new one, and the old one stays in the canvas for ever,
       with a camera and a view of every tile.
-    - In three dimensions a view without a pixel, as a tile of the grid on a small canvas may be, has its camera show
-      nothing (a scale of 0). From then on napari's zoom is infinite, and whatever is drawn, sized or put aside fails.
-      So cameras and zoom are put right before each picture, when its tiles have their sizes, and after it.
+    - A tile of its grid may be left without a pixel, on a small canvas and also in a grid that is turned off, whose
+      distances stay as they were. In two dimensions vispy then fails with every picture; in three the tile's camera
+      shows nothing (a scale of 0), napari's zoom is infinite, and whatever is drawn, sized or put aside fails. So a
+      tile has a pixel at least, and cameras and zoom that show nothing are put right before each picture.
 
     Parameters
     ----------
@@ -264,14 +267,12 @@ class CanvasUpkeep:
         self._viewer, self.faults = viewer, faults
         self._zoom = 1.0
         for backend in self._backends:
-            drawn, sized = backend._vispy_canvas.events.draw, backend._vispy_canvas.events.resize
-            # Napari looks at its cameras last, once vispy has given the tiles their sizes. Each of these is another
-            # callback: one that is connected already would be left where it is.
-            looks = {"before": drawn.callbacks[-1], "position": "last"}
-            for event, place in ((sized, {}), (drawn, {}), (drawn, looks), (drawn, {"position": "last"})):
-                event.connect(partial(self._put_cameras_right), **place)
+            for event in (backend._vispy_canvas.events.draw, backend._vispy_canvas.events.resize):
+                event.connect(self._put_cameras_right)
             shared = backend._vispy_canvas.context.shared
             shared.parser = _OwnContext(shared.parser, backend)
+            holder = backend._vispy_canvas.central_widget
+            holder.add_grid = partial(_grid_of_tiles, holder.add_grid)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.canvas.grid.events.enabled):
             event.connect(self._drop_old_grids)
 
@@ -310,6 +311,24 @@ class CanvasUpkeep:
             for widget in backend._vispy_canvas.central_widget._widgets:
                 tiles = widget.children if isinstance(widget, Grid) else [widget]
                 yield from (tile for tile in tiles if isinstance(tile, ViewBox))
+
+
+class _Tile(ViewBox):
+    """A view of napari's grid that has a pixel at least, however small the canvas is and far apart tiles are."""
+
+    @property
+    def rect(self) -> Rect:
+        return super().rect
+
+    @rect.setter
+    def rect(self, rect: Rect) -> None:
+        ViewBox.rect.fset(self, Rect(rect.pos, np.maximum(rect.size, 1.0)))
+
+
+def _grid_of_tiles(make: Callable[..., Grid], **style: Any) -> Grid:
+    grid = make(**style)
+    grid._default_class = _Tile
+    return grid
 
 
 class _OwnContext(BaseGlirParser):

@@ -111,29 +111,22 @@ def test_in_three_dimensions_a_small_grid_leaves_every_camera_with_something_to_
         assert 0 < viewer.scene.camera.zoom < np.inf
 
 
-def test_a_camera_that_shows_nothing_is_put_right_in_the_middle_of_a_picture(viewer, canvas, qtbot):
-    for _ in range(4):
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:Grid spacing:UserWarning")
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_tile_of_the_grid_has_a_pixel_on_any_canvas_also_once_the_grid_is_off(viewer, canvas, qtbot, dimensions):
+    for _ in range(11):
         viewer.add_image(np.zeros((5, 9, 7), np.float32))
-    viewer.dims.ndisplay, viewer.canvas.grid.enabled = 3, True
+    viewer.dims.ndisplay, viewer.canvas.grid.enabled, viewer.canvas.grid.spacing = dimensions, True, 0.3
     qtbot.wait(SHORT_MS)
-    zoom, drawn = viewer.scene.camera.zoom, canvas._vispy_canvas.events.draw
-    tiles = [tile for tile in canvas._vispy_canvas.central_widget._widgets[-1].children if isinstance(tile, ViewBox)]
-    spoiled = []
-
-    def spoil(_event):
-        """As tiles are that had no pixel until vispy gave them their sizes."""
-        spoiled.extend(tiles)
-        for tile in tiles:
-            tile.camera._scale_factor = 0.0
-
-    put_right, napari_looks, _ = drawn.callbacks[-3:]
-    assert napari_looks[1] == "on_draw"
-    drawn.connect(spoil, before=put_right, position="last")
-    canvas.update()
-    qtbot.waitUntil(lambda: bool(spoiled))
-    assert viewer.scene.camera.zoom == pytest.approx(zoom)
-    assert all(tile.camera.scale_factor > 0 for tile in tiles)
-    drawn.disconnect(spoil)
+    grid = canvas._vispy_canvas.central_widget._widgets[-1]
+    for enabled in (True, False):
+        viewer.canvas.grid.enabled = enabled
+        for size in ((600, 400), (230, 400), (40, 40), (1, 1)):
+            canvas.resize(*size)
+            # With a tile that has none an exception comes of every picture.
+            qtbot.wait(SHORT_MS)
+            tiles = [tile for tile in grid.children if isinstance(tile, ViewBox)]
+            assert min(min(tile.size) for tile in tiles) >= 1
 
 
 @pytest.mark.parametrize("zoom", [0.0, 1e300, np.inf, np.nan])
