@@ -145,7 +145,7 @@ def read_attributes_of_run(path: Path) -> dict[str, Any]:
     ValueError
         A damaged one.
     """
-    if path.suffix != ".zarr" and not os.path.lexists(path / "zarr.json"):
+    if not os.path.lexists(path / "zarr.json"):
         _require_other_kind_is_not_there(path)
     told = read_attributes(path, "a complete run", RunError)
     if told.get("format") != FORMAT:

@@ -408,6 +408,10 @@ def test_a_folder_of_runs_is_named_as_such(verb: str, vidrecon, one_run: Path, t
     words = ["--figure", tmp_path / "a.png"] if verb == "export" else []
     answer = vidrecon(verb, one_run.parent, *words)
     assert_refused(answer, one_run.parent.name, "found a folder of runs", one_run.name)
+    # As whoever gives `reconstruct --out` a run's name has it.
+    named = tmp_path / "named.zarr"
+    (named / one_run.name).mkdir(parents=True)
+    assert_refused(vidrecon(verb, named, *words), "named.zarr", "found a folder of runs", one_run.name)
 
 
 def test_a_session_in_place_of_a_run_is_named_as_such(vidrecon, small_session_folder: Path, tmp_path: Path) -> None:

@@ -60,6 +60,16 @@ def test_a_batch_is_a_function_of_seed_and_step(session):
     assert first.responses.shape == (4, 20, 16)
 
 
+def test_clips_that_are_shorter_than_what_an_encoder_sees_are_refused_before_anything_is_learned(session, monkeypatch):
+    lengths = {0: 40, 2: 30}
+    monkeypatch.setattr(type(session), "clip_frames", lambda _self, trial_id: lengths[trial_id])
+    with pytest.raises(SessionError, match=r"trial 2 has 30 frames, expected at least 31, .*; give it the tier none$"):
+        SessionSamples(session, [0, 2], FrameWindows(16, 2))
+    with pytest.raises(SessionError, match=r"trial 0 has 40 frames, expected at least 61, .* window_size=8$"):
+        SessionSamples(session, [0, 2], FrameWindows(16, 4))
+    assert FrameWindows(8, 4).span <= 30
+
+
 LEARNING = {
     "compact": RECIPE.model_copy(update={"steps": 40, "drop_rate": 0.0}),
     "factorised": FactorisedRecipe(

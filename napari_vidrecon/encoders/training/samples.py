@@ -97,20 +97,33 @@ class SessionSamples:
                 "tier train (meta/trials/tiers.npy), or name a fold"
             )
         self.session, self.trial_ids, self.windows = session, list(trial_ids), windows
+        # Before anything is learned: a short one may be drawn first after an hour.
+        self._require_long_enough()
         self.cache_bytes = cache_bytes
         self._kept: dict[int, TrialArrays] = {}
         self._kept_bytes = 0
+
+    def _require_long_enough(self) -> None:
+        windows = self.windows
+        frames = {trial_id: self.session.clip_frames(trial_id) for trial_id in self.trial_ids}
+        short = {trial_id: length for trial_id, length in frames.items() if length < windows.span}
+        if not short:
+            return
+        trial_id, length = next(iter(short.items()))
+        remedy = "give it the tier none" if len(short) == 1 else f"give it and {len(short) - 1} more the tier none"
+        fewer = (min(frames.values()) - 1) // windows.step + 1
+        if len(short) == len(frames) and fewer > 1:
+            remedy = f"have it see fewer at once: --recipe window_size={fewer}"
+        raise SessionError(
+            f"{self.session.path}: trial {trial_id} has {length} frames, expected at least {windows.span}, which an "
+            f"encoder sees at once; {remedy}"
+        )
 
     def arrays(self, trial_id: int) -> TrialArrays:
         """A trial's arrays, from memory or from disk."""
         if trial_id in self._kept:
             return self._kept[trial_id]
         trial = self.session.trial(trial_id)
-        if trial.video.shape[0] < self.windows.span:
-            raise SessionError(
-                f"{self.session.path}: trial {trial_id} has {trial.video.shape[0]} frames, "
-                f"expected at least {self.windows.span}, which an encoder sees at once; give it the tier none"
-            )
         compact = trial.video.astype(np.uint8)
         video = compact if np.array_equal(compact, trial.video) else trial.video
         arrays = TrialArrays(video, np.concatenate([trial.behavior, trial.pupil_center]), trial.responses)
