@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -273,6 +274,30 @@ FOLDS = 7
 HASHED_FRAMES = 5
 HASH_IMAGE_PX = 32
 HASH_BLOCK = 8
+
+
+def seconds_a_frame(rate_hz: float, frames: int) -> float:
+    """Time of a frame by which a clip's frames can be counted in whole numbers, as napari's slider does.
+
+    Napari divides the length of the time axis by this distance and drops what is left. In floating point 59 frames of
+    1/24 s are a little less than 59 such steps, and the last of 60 frames could not be reached.
+
+    Parameters
+    ----------
+    rate_hz
+        Frames a second, above 0.
+    frames
+        Of the clip, at least 1.
+
+    Returns
+    -------
+    float
+        1 / rate_hz, or the next smaller number that is sound.
+    """
+    seconds, last = 1 / rate_hz, frames - 1
+    while int(last * seconds / seconds) < last:
+        seconds = math.nextafter(seconds, 0.0)
+    return seconds
 
 
 def frame_hash(frame: np.ndarray) -> int:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from napari_vidrecon.errors import SessionError
 from napari_vidrecon.sessions.session import Session, open_session
-from napari_vidrecon.sessions.trial import Trial
+from napari_vidrecon.sessions.trial import Trial, seconds_a_frame
 
 FRAMES = 60
 STREAMS = ("videos", "responses", "behavior", "pupil_center")
@@ -570,3 +570,11 @@ def test_neurons_that_are_nan_are_named_as_what_may_be_left_out(copy_of_small_se
         SessionError, match=r"first in frame 0, in 2 neurons of 20 \(row 3, 7\); .* take them out of all"
     ):
         open_session(copy_of_small_session).trial(1)
+
+
+@pytest.mark.parametrize("rate_hz", [7.5, 12, 24, 29.97, 30, 59.94, 120])
+def test_frames_of_any_clip_are_whole_steps_of_the_time_of_a_frame(rate_hz: float) -> None:
+    for frames in (1, 2, 32, 60, 63, 512, 1024):
+        seconds = seconds_a_frame(rate_hz, frames)
+        assert int((frames - 1) * seconds / seconds) == frames - 1
+        assert seconds == pytest.approx(1 / rate_hz, rel=1e-12)

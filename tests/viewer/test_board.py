@@ -213,6 +213,17 @@ def test_the_time_line_meets_the_same_frame_in_both_rasters(board: Board) -> Non
         np.testing.assert_allclose(columns, frame, atol=0.05)
 
 
+def test_the_slider_reaches_the_last_frame_at_a_rate_whose_frames_are_no_round_numbers(
+    model: ReconstructionModel,
+) -> None:
+    assert model.trial is not None
+    last = FRAMES - 1
+    rate_hz = next(rate for rate in np.arange(7.0, 99.0, 0.1) if int(last * (1 / rate) / (1 / rate)) < last)
+    object.__setattr__(model.trial, "frame_rate_hz", float(rate_hz))
+    viewer = Board(wide_viewer(), model).viewer
+    assert viewer.dims.nsteps[0] == FRAMES
+
+
 def test_a_simulated_mouse_is_called_so(model: ReconstructionModel) -> None:
     assert model.trial is not None
     object.__setattr__(model.trial, "simulated", True)

@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_vidrecon.analysis.postprocess import union_crop
 from napari_vidrecon.reconstruction.runner import Snapshot
+from napari_vidrecon.sessions.trial import seconds_a_frame
 from napari_vidrecon.viewer.board import captions
 from napari_vidrecon.viewer.board.activity import ActivityTiles
 from napari_vidrecon.viewer.board.arranging import CELLED, arranged, gridded
@@ -226,7 +227,7 @@ class Board:
         step = present_frame(self.viewer) if self.viewer.dims.ndim > 2 else None
         screen = None if model.session is None else model.session.screen
         self.layers.unit = "pixel" if screen is None else "degree"
-        self.layers.frame_s = 1 / trial.frame_rate_hz
+        self.layers.frame_s = seconds_a_frame(trial.frame_rate_hz, trial.frames)
         self._set_layout()
         active = self.viewer.layers.selection.active
         self.movies.build(self.layout)

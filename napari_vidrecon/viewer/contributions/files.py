@@ -21,6 +21,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_vidrecon.errors import RunError, SessionError, VidreconError
 from napari_vidrecon.reconstruction.provenance import check_complete
+from napari_vidrecon.sessions.trial import seconds_a_frame
 from napari_vidrecon.storage import read_json, reading
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def movie_layer(video: np.ndarray, name: str, path: Path, rate_hz: float, left_p
     """
     metadata = {
         "name": name,
-        "scale": (1 / rate_hz, 1.0, 1.0),
+        "scale": (seconds_a_frame(rate_hz, len(video)), 1.0, 1.0),
         "translate": (0.0, 0.0, left_px),
         "axis_labels": ("time", "y", "x"),
         "units": ("s", "pixel", "pixel"),
