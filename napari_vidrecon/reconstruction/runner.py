@@ -252,7 +252,8 @@ class Runner:
                 if self.mailbox is not None and self.mailbox.wanted and due:
                     self.mailbox.put(self._snapshot(info, step_seconds))
                     published = now
-                if now - saved >= self.save_every_seconds:
+                # Of a finished run the activity is predicted, which takes long; it is saved in a moment anyway.
+                if now - saved >= self.save_every_seconds and not self.run.finished:
                     self._save_partial()
                     saved = time.monotonic()
                 if self.on_step is not None and self.on_step(info) is False:

@@ -339,9 +339,8 @@ class Shown:
 def _require_fit(trial: Trial, neurons: int, shown: Shown, padded_frames: int) -> None:
     longest = min(padded_frames, LONGEST_CLIP_FRAMES)
     if not 0 < trial.frames <= longest:
-        raise SessionError(
-            f"{trial.name}: expected 1 to {longest} frames, found {trial.frames}; cut the clip or write more columns"
-        )
+        wider = f" or give padded_frames={trial.frames}" if 0 < trial.frames <= LONGEST_CLIP_FRAMES else ""
+        raise SessionError(f"{trial.name}: expected 1 to {longest} frames, found {trial.frames}; cut the clip{wider}")
     if trial.video.shape[1:] != shown.size_px:
         raise SessionError(
             f"{trial.name}: expected a video of {shown.size_px} pixels, as in the first trial, "

@@ -160,6 +160,17 @@ def test_a_runner_replaces_another_run_only_where_it_is_told_to(trial, encoder, 
     assert vr.Reconstruction.load(folder).config.steps == 2
 
 
+def test_a_run_that_is_saved_with_every_step_predicts_its_activity_once(
+    trial, encoder, disc_mask, quick_config, tmp_path, monkeypatch
+):
+    run = plan_run(trial, [encoder], disc_mask, quick_config.changed(steps=3))
+    result, kept = run.result, []
+    monkeypatch.setattr(run, "result", lambda **how: kept.append(run.steppable.step_index) or result(**how))
+    Runner(run, save_to=tmp_path / "run.zarr", save_every_seconds=0.0).drive()
+    # Of a finished run it is predicted, which takes as long as some steps.
+    assert kept == [1, 2, 3]
+
+
 def test_a_saved_run_of_other_settings_is_not_overwritten(trial, encoder, disc_mask, quick_config, tmp_path):
     folder = tmp_path / "run.zarr"
     vr.reconstruct(trial, [encoder], disc_mask, quick_config, save_to=folder)
