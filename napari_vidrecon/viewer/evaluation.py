@@ -118,6 +118,9 @@ class TimeCourses:
             self._known.clear()
             return []
         curves = [*self._of_movies(), *self._of_activity(), *self._of_behaviour(), *self._inferred()]
+        # What a curve was made from that is not shown any more, as of a run that was compared, is let go of.
+        shown = {(each.group, each.name) for each in curves}
+        self._known = {key: made for key, made in self._known.items() if key in shown}
         return sorted(curves, key=lambda curve: list(GROUPS).index(curve.group))
 
     def _of_movies(self) -> list[TimeCourse]:
@@ -228,6 +231,11 @@ class Evaluator:
         self._alpha: AlphaMask | None = None
         self._place: tuple[float, int] | None = None
         self._evaluation: Evaluation | None = None
+        model.trial_changed.connect(self._let_go)
+
+    def _let_go(self) -> None:
+        """Of a clip that is not there any more nothing is asked, perhaps for long."""
+        self._trial = self._alpha = self._evaluation = None
 
     @property
     def skip_frames(self) -> int:
@@ -314,6 +322,10 @@ class AddedController(Background):
         if self._record is not None and not job.cancelled.is_set():
             self.model.take_added(self._record, news)
             self.model.message.emit(f"{self._record.name}: {news.sentence}.", False)
+
+    def on_end(self, job: Job) -> None:
+        """Let go of the run."""
+        self._record = None
 
 
 def work_on_what_is_added(session: Session, record: RunRecord, job: Job) -> None:

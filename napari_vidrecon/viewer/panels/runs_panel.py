@@ -293,10 +293,11 @@ class RunsPanel(QWidget):
                 font.setBold(record is model.shown)
                 item.setFont(NAME, font)
             listed = self._listed
-            if model.shown is not self._in_sight and model.shown in listed:
+            shown = model.shown if model.shown in listed else None
+            if shown is not None and shown is not self._in_sight:
                 # Once, so that a person can look for another one.
-                self.tree.scrollToItem(self.tree.topLevelItem(listed.index(model.shown)))
-                self._in_sight = model.shown
+                self.tree.scrollToItem(self.tree.topLevelItem(listed.index(shown)))
+            self._in_sight = shown
         offered = [*(run for run in model.runs_here if run is not model.shown), *model.elsewhere]
         names = [named(model, record) for record in offered]
         options: dict[str, RunRecord | None] = {"–": None}
