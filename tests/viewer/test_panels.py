@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -545,6 +547,20 @@ def test_the_shown_run_is_in_sight_and_every_run_can_be_compared_with_whatever_i
     offered = [panel.compare.itemData(row) for row in range(1, panel.compare.count())]
     assert offered == small_model.runs[:-1]
     assert panel.compare.findText("Run 5 (2)") > 0
+
+
+def test_a_run_that_is_listed_no_more_and_a_clip_that_is_not_there_are_let_go_of(qtbot, small_model, tmp_path):
+    panel = RunsPanel(small_model, tmp_path)
+    qtbot.addWidget(panel)
+    small_model.add_run(record_of(small_model, "Run 1"))
+    # Its scores are in the list: the clip's side of them was prepared.
+    held = [weakref.ref(small_model.shown), weakref.ref(small_model.trial)]
+    assert panel.tree.topLevelItemCount() == 1
+    small_model.remove_run(small_model.runs[0])
+    other = next(each for each in small_model.session.trial_ids if each != small_model.trial.id)
+    small_model.set_trial(other)
+    gc.collect()
+    assert [each() for each in held] == [None, None]
 
 
 def test_a_run_that_could_not_be_deleted_is_told(qtbot, small_model, tmp_path, monkeypatch):
