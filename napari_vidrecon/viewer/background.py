@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_vidrecon.viewer.faults import Faults, guarded
-from napari_vidrecon.viewer.runs.jobs import Counted, Failed, Job, OpenJobs, Warned
+from napari_vidrecon.viewer.runs.jobs import Counted, Failed, Job, OpenJobs, Warned, any_at_work
 
 KEPT = "_vidrecon_subscriptions"
 
@@ -84,13 +84,15 @@ class Collector:
     What libraries are made of stays for ever. To go through their 700,000 objects takes 0.2 s, in which the window
     stands still: every half a minute, and whenever napari takes away a layer, for it has everything collected then. So
     what is there when the window opens, and after a library was taken in, is left out of account. Garbage may be
-    among it, and is collected with the rest when `begin_anew` is called.
+    among it, and is collected with the rest when `begin_anew` is called. What a job holds then, as the run of a session
+    that was closed, is collected once no job is at work.
     """
 
     def __init__(self) -> None:
         self._mine = gc.isenabled()
         self._known_modules, self._modules = len(sys.modules), 0
         self._looks_to_go: tuple[int, ...] = ()
+        self._asked = self._jobs_hold_some = False
         # At the end of a program, too: widgets of closed docks that were left to the very end would be freed after Qt.
         weakref.finalize(self, _collect_everything)
         self._timer = QTimer()
@@ -103,7 +105,7 @@ class Collector:
 
     def begin_anew(self) -> None:
         """Much was let go of: at the looks to come everything is collected, and what is left then out of account."""
-        self._looks_to_go = ANEW_AT_LOOKS
+        self._looks_to_go, self._asked = ANEW_AT_LOOKS, True
 
     def collect(self) -> None:
         """Collect the generations that are due, as Python would."""
@@ -112,6 +114,11 @@ class Collector:
         if self._mine and 0 in self._looks_to_go:
             _collect_everything()
             gc.freeze()
+            if self._asked and self._looks_to_go == (0,):
+                self._asked, self._jobs_hold_some = False, any_at_work()
+        elif self._mine and self._jobs_hold_some and not any_at_work():
+            # Their news are to be taken before.
+            self._jobs_hold_some, self._looks_to_go = False, ANEW_AT_LOOKS[-1:]
         elif self._mine and self._modules >= self._known_modules + MANY_MODULES and self._modules == before:
             # None came since the last look, so the library is there as a whole.
             self._known_modules = self._modules

@@ -458,6 +458,32 @@ def test_what_libraries_are_made_of_is_not_gone_through_again_and_garbage_among_
     assert not frozen(there)
 
 
+def test_what_a_job_of_a_closed_session_held_goes_once_the_job_has_ended(qtbot: QtBot) -> None:
+    class Node:
+        def __init__(self) -> None:
+            self.me = self
+
+    held, goes_on = [Node()], threading.Event()
+    gone = weakref.ref(held[0])
+    collector = Collector()
+    try:
+        job = Job(lambda _job: bool(goes_on.wait(30)), NAME).start()
+        collector.begin_anew()
+        for _ in range(2 * ANEW_AT_LOOKS[-1]):
+            collector.collect()
+        held.clear()
+        gc.collect()
+        assert gone() is not None, "out of account, since it was held at the last look"
+        goes_on.set()
+        qtbot.waitUntil(lambda: not job.running)
+        for _ in range(1 + ANEW_AT_LOOKS[-1]):
+            collector.collect()
+        assert gone() is None
+    finally:
+        goes_on.set()
+        collector.close()
+
+
 def test_a_second_window_leaves_the_collector_to_the_first(qtbot: QtBot) -> None:
     first, second = Collector(), Collector()
     second.close()

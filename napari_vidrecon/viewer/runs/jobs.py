@@ -187,6 +187,11 @@ _AT_WORK: set[Job] = set()
 _COMING_OR_GOING = threading.Lock()
 
 
+def any_at_work() -> bool:
+    """Whether a job of any window is at work."""
+    return bool(_AT_WORK)
+
+
 def _finish_at_exit() -> None:
     """Where no event loop of Qt's says that the program ends, as at the end of a script or of IPython."""
     jobs = OpenJobs(list(_AT_WORK))
