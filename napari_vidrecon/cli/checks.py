@@ -47,16 +47,27 @@ def validate(
     The exit code is 1 if anything is.
     """
     faults = faults_of(path, quick=quick)
+    lacking = [] if faults else _later_needs_of(path)
     if json:
-        report.print_json({"path": path, "sound": not faults, "faults": faults})
+        report.print_json({"path": path, "sound": not faults, "faults": faults, "lacking": lacking})
     elif faults:
         for fault in faults:
             report.say(_line(fault))
         report.say(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'} in {path}")
     else:
         report.say(f"{path}: no fault found")
+        for each in lacking:
+            report.say(f"take care: {each}")
     if faults:
         raise typer.Exit(FAULTS_FOUND)
+
+
+def _later_needs_of(path: Path) -> list[str]:
+    """What a sound session lacks for training, scores and masks; nothing of any other file."""
+    from napari_vidrecon.sessions import metadata
+    from napari_vidrecon.sessions.validation import later_needs
+
+    return later_needs(metadata.read_tiers(path)) if (path / metadata.TIERS_FILE).is_file() else []
 
 
 def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:

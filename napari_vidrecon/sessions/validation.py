@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from napari_vidrecon.sessions.trial_files import (
 )
 from napari_vidrecon.storage import check_inside, reading, user_path
 
-__all__ = ["KNOWN_TIERS", "Fault", "SessionSummary", "session_summary", "validate_session"]
+__all__ = ["KNOWN_TIERS", "Fault", "SessionSummary", "later_needs", "session_summary", "validate_session"]
 
 KNOWN_TIERS = (
     *LABELLED_TIERS,
@@ -42,6 +42,8 @@ KNOWN_TIERS = (
 MOST_NAMED = 100
 """Files of a folder, or tiers, that are named one by one; of more the number is told."""
 MOST_DIGITS = 9
+FEWEST_HELD_OUT = 2
+"""Clips that a mask is fitted on at least: it shows one on top of another."""
 FEWEST_NEVER_SILENT = 10
 """So many neurons are not all silent for a whole clip."""
 DARKEST_PLAUSIBLE_MAXIMUM = 1.0
@@ -300,6 +302,33 @@ class _Validation:
 def _names(folder: Path) -> set[str]:
     """Names of what lies in a folder; what systems hide there (`.DS_Store`, `._0.npy`) is none of the session."""
     return {entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")}
+
+
+def later_needs(tiers: Mapping[int, str]) -> list[str]:
+    """Say what a sound session lacks for what is done with it later.
+
+    Parameters
+    ----------
+    tiers
+        {trial id: tier}.
+
+    Returns
+    -------
+    list[str]
+        A sentence each; empty if training, scores and masks have what they need.
+    """
+    counts = Counter(tiers.values())
+    learned_from, held_out = LABELLED_TIERS
+    needs = []
+    if not counts[learned_from]:
+        needs.append(f"no clip of the tier {learned_from}, which an encoder and the session's own prior learn from")
+    if counts[held_out] < FEWEST_HELD_OUT:
+        needs.append(
+            f"{number_of(counts[held_out], 'clip')} of the tier {held_out}: a mask needs {FEWEST_HELD_OUT} that no "
+            f"encoder learned from, and a training is scored on them; call some of the tier {learned_from} so in "
+            f"{metadata.TIERS_FILE}"
+        )
+    return needs
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,29 @@ def test_a_sound_session_has_no_fault(vidrecon, small_session_folder: Path) -> N
     assert "no fault" in answer.out
 
 
+def test_a_sound_session_is_told_what_training_and_a_mask_will_miss(vidrecon, copy_of_small_session: Path) -> None:
+    file = copy_of_small_session / "meta/trials/tiers.npy"
+    before = np.load(file)
+    labelled = np.isin(before, ["train", "oracle"])
+
+    def lacking_with(*tiers: str) -> list[str]:
+        now = before.copy()
+        now[labelled] = np.resize(tiers, labelled.sum())
+        np.save(file, now)
+        answer = vidrecon("validate", copy_of_small_session, "--json").json
+        assert answer["sound"]
+        return answer["lacking"]
+
+    assert lacking_with("oracle", "oracle", "train") == []
+    (held_out,) = lacking_with("train")
+    assert held_out.startswith("0 clips of the tier oracle: a mask needs 2")
+    (learned_from,) = lacking_with("oracle")
+    assert learned_from.startswith("no clip of the tier train")
+    answer = vidrecon("validate", copy_of_small_session)
+    assert answer.code == 0
+    assert answer.out.splitlines()[1] == f"take care: {learned_from}"
+
+
 def test_faults_are_listed_one_a_line(vidrecon, copy_of_small_session: Path) -> None:
     (copy_of_small_session / "data/pupil_center/2.npy").unlink()
     video = np.load(copy_of_small_session / "data/videos/0.npy")
