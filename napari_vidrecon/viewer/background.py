@@ -83,16 +83,16 @@ class Collector:
 
     What libraries are made of stays for ever. To go through their 700,000 objects takes 0.2 s, in which the window
     stands still: every half a minute, and whenever napari takes away a layer, for it has everything collected then. So
-    what is there when the window opens, and after a library was taken in, is left out of account. Garbage may be
-    among it, and is collected with the rest when `begin_anew` is called. What a job holds then, as the run of a session
-    that was closed, is collected once no job is at work.
+    what is there when the window opens, and after a library was taken in, is left out of account, and so is what comes
+    with a session. Garbage may be among it, and is collected with the rest when the next session takes its place. What
+    a job holds then, as the run of a session that was closed, is collected once no job is at work.
     """
 
     def __init__(self) -> None:
         self._mine = gc.isenabled()
         self._known_modules, self._modules = len(sys.modules), 0
         self._looks_to_go: tuple[int, ...] = ()
-        self._asked = self._jobs_hold_some = False
+        self._opened = self._let_go = self._asked = self._jobs_hold_some = False
         # At the end of a program, too: widgets of closed docks that were left to the very end would be freed after Qt.
         weakref.finalize(self, _collect_everything)
         self._timer = QTimer()
@@ -104,18 +104,23 @@ class Collector:
             self._timer.start()
 
     def begin_anew(self) -> None:
-        """Much was let go of: at the looks to come everything is collected, and what is left then out of account."""
+        """A session was opened: at the looks to come what came with it is left out of account.
+
+        Before, everything is collected that was let go of; for the first session nothing was.
+        """
         self._looks_to_go, self._asked = ANEW_AT_LOOKS, True
+        self._let_go, self._opened = self._opened, True
 
     def collect(self) -> None:
         """Collect the generations that are due, as Python would."""
         before, self._modules = self._modules, len(sys.modules)
         self._looks_to_go = tuple(each - 1 for each in self._looks_to_go if each > 0)
         if self._mine and 0 in self._looks_to_go:
-            _collect_everything()
+            if self._let_go:
+                _collect_everything()
             gc.freeze()
             if self._asked and self._looks_to_go == (0,):
-                self._asked, self._jobs_hold_some = False, any_at_work()
+                self._asked, self._jobs_hold_some = False, self._let_go and any_at_work()
         elif self._mine and self._jobs_hold_some and not any_at_work():
             # Their news are to be taken before.
             self._jobs_hold_some, self._looks_to_go = False, ANEW_AT_LOOKS[-1:]

@@ -438,6 +438,11 @@ def test_what_libraries_are_made_of_is_not_gone_through_again_and_garbage_among_
         assert frozen(later)
         gc.collect()
         assert None not in (gone(), gone_later())
+        first = Node()
+        collector.begin_anew()
+        collector.collect()
+        assert frozen(first)
+        assert None not in (gone(), gone_later()), "the first session takes nobody's place, and nobody waits for it"
         collector.begin_anew()
         collector.collect()
         assert (gone(), gone_later()) == (None, None)
@@ -468,6 +473,8 @@ def test_what_a_job_of_a_closed_session_held_goes_once_the_job_has_ended(qtbot: 
     collector = Collector()
     try:
         job = Job(lambda _job: bool(goes_on.wait(30)), NAME).start()
+        collector.begin_anew()
+        # Another session in the place of the first.
         collector.begin_anew()
         for _ in range(2 * ANEW_AT_LOOKS[-1]):
             collector.collect()

@@ -89,7 +89,7 @@ class Board:
         self.activity.explained.chosen_changed.connect(self._on_explained)
         self.activity.explained.correlation_changed.connect(self._on_explained)
         self.layer_list = LayerListRest(viewer, self.faults)
-        self._zoomed, self._fitting = model.zoomed, False
+        self._zoomed, self._fitting, self._building = model.zoomed, False, False
         self._tiles = 0
         self._written: tuple[list[captions.Caption], str, float] = ([], "", 1.0)
         self._titled: tuple[dict[Role, str], Layer | None] = ({}, None)
@@ -183,7 +183,8 @@ class Board:
     def _on_home(self) -> None:
         """Napari's own button for the whole view means the board, which follows the window again from then on."""
         asked_for_another = self._fitting or self.model.grid or self.model.zoomed
-        if not asked_for_another and self.layers.flat and self.layers.nothing_beside(self.layout.canvas):
+        # Napari looks at the whole of a first layer by itself; laid out is what there is when all are made.
+        if not asked_for_another and not self._building and self.layers.flat and self.layers.nothing_beside(self.layout.canvas):
             self.layers.when_settled(self.reset_view)
 
     @guarded
@@ -230,8 +231,12 @@ class Board:
         self.layers.frame_s = seconds_a_frame(trial.frame_rate_hz, trial.frames)
         self._set_layout()
         active = self.viewer.layers.selection.active
-        self.movies.build(self.layout)
-        self.activity.build(self.layout)
+        self._building = True
+        try:
+            self.movies.build(self.layout)
+            self.activity.build(self.layout)
+        finally:
+            self._building = False
         self.layers.style_again()
         self._refresh(active)
         go_to_frame(self.viewer, min(step or 0, trial.frames - 1))
