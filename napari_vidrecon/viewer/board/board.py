@@ -184,7 +184,12 @@ class Board:
         """Napari's own button for the whole view means the board, which follows the window again from then on."""
         asked_for_another = self._fitting or self.model.grid or self.model.zoomed
         # Napari looks at the whole of a first layer by itself; laid out is what there is when all are made.
-        if not asked_for_another and not self._building and self.layers.flat and self.layers.nothing_beside(self.layout.canvas):
+        if (
+            not asked_for_another
+            and not self._building
+            and self.layers.flat
+            and self.layers.nothing_beside(self.layout.canvas)
+        ):
             self.layers.when_settled(self.reset_view)
 
     @guarded
