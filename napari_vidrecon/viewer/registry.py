@@ -84,6 +84,7 @@ class Workspace(QObject):
             self.model.set_settings(config=ReconstructionConfig.preset(chosen.preset), device=chosen.device)
         self._upkeep = CanvasUpkeep(viewer, self.faults)
         self.board = Board(viewer, self.model)
+        self.destroyed.connect(self.board.leave)
         self.readout, self.pointing = Readout(self.board), Pointing(self.board)
         self.readout.outline_at = self.pointing.outlines.at
         self.player = Player(viewer, parent=self, faults=self.faults)

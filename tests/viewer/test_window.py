@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.settings import get_settings
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
@@ -113,6 +114,21 @@ def test_closing_the_window_stops_the_run_and_keeps_it(qtbot, docked):
     until(qtbot, lambda: not thread.is_alive())
     (kept,) = folder.glob("*.zarr")
     assert len(vr.Reconstruction.load(kept).history) > 2
+
+
+def test_a_window_that_was_closed_with_its_cells_takes_no_notice_of_larger_letters_in_another(
+    qtbot, docked, monkeypatch
+):
+    widget = docked()
+    board = widget.board
+    assert board.show_cells() is not None
+    gone, told = [], []
+    widget.model.message.connect(lambda words, _is_error: told.append(words))
+    main_window_of(board.viewer).destroyed.connect(lambda: gone.append(True))
+    board.viewer.close()
+    until(qtbot, lambda: bool(gone))
+    monkeypatch.setattr(get_settings().appearance, "font_size", 16)
+    assert told == []
 
 
 def test_a_viewer_without_a_window_is_refused_in_words():

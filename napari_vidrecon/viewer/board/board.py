@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import napari
 import numpy as np
 from napari.layers import Layer, Points, Shapes
@@ -93,7 +96,7 @@ class Board:
         self._tiles = 0
         self._written: tuple[list[captions.Caption], str, float] = ([], "", 1.0)
         self._titled: tuple[dict[Role, str], Layer | None] = ({}, None)
-        self._slots = (
+        self._slots: tuple[tuple[Any, Callable[..., None]], ...] = (
             (model.session_changed, self._on_session),
             (model.trial_changed, self.build),
             (model.mask_changed, self._on_mask),
@@ -209,10 +212,15 @@ class Board:
         (height, width), pitch = ((part.stop - part.start for part in (rows, columns)), self.layout.pitch)
         return Box(tile.top + rows.start * pitch, tile.left + columns.start * pitch, height * pitch, width * pitch)
 
+    def leave(self) -> None:
+        """Listen to nothing any more, as the window is gone: napari's settings stay, and would tell a board without."""
+        slots, self._slots = self._slots, ()
+        for signal, slot in slots:
+            signal.disconnect(slot)
+
     def close(self) -> None:
         """Listen to nothing any more; the layers stay."""
-        for signal, slot in self._slots:
-            signal.disconnect(slot)
+        self.leave()
         self.activity.ordering.close()
         for part in (
             self.layers, self.movies, self.camera, self.painting, self.blinking, self.cells, self.layer_list,
