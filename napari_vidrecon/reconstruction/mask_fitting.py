@@ -18,6 +18,7 @@ from napari_vidrecon.reconstruction.inputs import encoder_list
 from napari_vidrecon.reconstruction.masks import AlphaMask
 from napari_vidrecon.reconstruction.resolved_mask import SMOOTHING_PX, InformationFitter
 from napari_vidrecon.sessions.session import Session, Trial
+from napari_vidrecon.sessions.validation import FEWEST_HELD_OUT
 from napari_vidrecon.settings import MOST_STEPS, Settings, brief, listed, of_kind
 
 HUGE_ACTIVITY = 1e15
@@ -323,11 +324,11 @@ def fit_mask(
     encoder.require_neurons(session.n_neurons, session.name)
     check_session_fits(encoder, session)
     ids = session.trials_in_tier("oracle") if trial_ids is None else listed(trial_ids, "trial_ids")
-    if len(ids) < 2:
+    if len(ids) < FEWEST_HELD_OUT:
         where = " of the tier oracle" if trial_ids is None else ""
         raise MaskError(
-            f"{session.path}: expected at least 2 labelled trials{where} to fit a mask on, found {len(ids)}; keep some "
-            "from the encoder's training, as tier oracle in meta/trials/tiers.npy"
+            f"{session.path}: expected at least {FEWEST_HELD_OUT} labelled trials{where} to fit a mask on, "
+            f"found {len(ids)}; keep some from the encoder's training, as tier oracle in meta/trials/tiers.npy"
         )
     trials = [session.trial(trial_id) for trial_id in ids]
     for trial in trials:
