@@ -322,7 +322,9 @@ def _deeper_than(value: Any, levels: int) -> bool:
         return False
     if levels == 0:
         return True
-    return any(_deeper_than(each, levels - 1) for each in (value.values() if isinstance(value, dict) else value))
+    inside = value.values() if isinstance(value, dict) else value
+    # Most of what is long are numbers, of which none has to be gone into.
+    return any(_deeper_than(each, levels - 1) for each in inside if isinstance(each, (dict, list)))
 
 
 def read_json(path: Path | str, *, expected: str = "a JSON file", error: type[VidreconError] = StorageError) -> Any:

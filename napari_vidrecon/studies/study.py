@@ -112,13 +112,27 @@ class Plan:
         """Up to three clips of up to three mice, shown at length; chosen by position, never by their quality."""
         chosen = []
         for mouse_position, clip_position in EXAMPLE_POSITIONS:
-            mouse = self.mice[mouse_position % len(self.mice)]
-            trials = mouse.clips()[: self.scale.many_clips]
+            position = mouse_position % len(self.mice)
+            mouse, trials = self.mice[position], self._trials[position][: self.scale.many_clips]
             chosen.append(Clip(mouse, trials[clip_position % len(trials)]))
         return tuple(dict.fromkeys(chosen))
 
     def _first_clips(self, count: int) -> tuple[Clip, ...]:
-        return tuple(Clip(mouse, trial) for mouse in self.mice for trial in mouse.clips()[:count])
+        return tuple(
+            Clip(mouse, trial)
+            for mouse, trials in zip(self.mice, self._trials, strict=True)
+            for trial in trials[:count]
+        )
+
+    @cached_property
+    def _trials(self) -> tuple[tuple[int, ...], ...]:
+        # Of each mouse. A study asks for them some thousand times, and each time the session would be opened.
+        return tuple(mouse.clips() for mouse in self.mice)
+
+    def seed(self, clip: Clip) -> int:
+        """The published seed of what is drawn for a clip, the same for all its encoders; 1 and above."""
+        position = self.mice.index(clip.mouse)
+        return (self._trials[position].index(clip.trial) + 1) * (position + 1)
 
     @property
     def simulated(self) -> bool:

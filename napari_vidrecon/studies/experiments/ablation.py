@@ -40,19 +40,15 @@ TREATMENT_NAMES = {"drop": "ablated neurons left out", "silence": "ablated neuro
 def _specs(plan: Plan, clip: Clip, fraction: float, ablation: Ablation) -> list[RunSpec]:
     if not fraction:
         return plan.standard(clip)
-    return plan.standard(clip, ablated_fraction=fraction, ablation_seed=_seed(plan, clip), ablation=ablation)
-
-
-def _seed(plan: Plan, clip: Clip) -> int:
-    # The published seeds: the sets of one clip are nested, and the same for all its encoders.
-    return (clip.mouse.clips().index(clip.trial) + 1) * (plan.mice.index(clip.mouse) + 1)
+    # The sets of one clip are nested.
+    return plan.standard(clip, ablated_fraction=fraction, ablation_seed=plan.seed(clip), ablation=ablation)
 
 
 def _kept(plan: Plan, clip: Clip, fraction: float) -> int:
     """Neurons that stay; each is drawn for itself, so of few there may be none."""
     neurons = clip.mouse.open_session().n_neurons
     try:
-        return int(NeuronSet.random(neurons, fraction, _seed(plan, clip)).keep.sum())
+        return int(NeuronSet.random(neurons, fraction, plan.seed(clip)).keep.sum())
     except ConfigError:
         return 0
 
@@ -64,11 +60,12 @@ def _fractions(plan: Plan) -> list[float]:
 
 def runs(plan: Plan) -> Sequence[RunSpec]:
     """Every clip at every population size, with both treatments."""
+    fractions = _fractions(plan)
     return [
         spec
         for clip in plan.clips
         for ablation in TREATMENTS
-        for fraction in _fractions(plan)
+        for fraction in fractions
         for spec in _specs(plan, clip, fraction, ablation)
     ]
 

@@ -84,9 +84,7 @@ def specs_of(plan: Plan, clip: Clip, kind: str, other: Clip | None = None) -> li
         One an encoder.
     """
     if kind == PERMUTED:
-        # The published seeds: one permutation a clip, the same for all its encoders.
-        seed = (clip.mouse.clips().index(clip.trial) + 1) * (plan.mice.index(clip.mouse) + 1)
-        return plan.standard(clip, target="permuted", config=plan.scale.config().changed(seed=seed))
+        return plan.standard(clip, target="permuted", config=plan.scale.config().changed(seed=plan.seed(clip)))
     if kind == OTHER_CLIP and other is not None:
         return plan.standard(clip, target="other clip", other_trial=other.trial)
     return plan.standard(clip)
