@@ -106,6 +106,7 @@ def without_window(code: str, *words: object) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "DISPLAY": ":0"}, check=False)
 
 
+@pytest.mark.long
 def test_without_napari_and_qt_every_module_outside_the_viewer_loads_and_the_demo_goes_on(tmp_path: Path) -> None:
     words = ("demo", "--steps", 1, "--frames", 40, "--device", "cpu", "--out", tmp_path / "demo")
     answer = without_window(EVERY_MODULE + A_VERB, *words)

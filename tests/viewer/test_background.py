@@ -415,6 +415,7 @@ def test_widgets_in_a_circle_are_freed_in_the_thread_of_the_window_alone(qtbot: 
     assert gc.isenabled()
 
 
+@pytest.mark.long
 def test_what_libraries_are_made_of_is_not_gone_through_again_and_garbage_among_it_goes_when_much_is_let_go_of(
     qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -336,7 +336,13 @@ def test_a_suite2p_folder_dropped_on_the_canvas_beside_the_dock_is_in_the_form_o
 
 
 @pytest.mark.window
-@pytest.mark.parametrize("onto", ["canvas", "dock", "canvas of a window without our dock"])
+@pytest.mark.parametrize(
+    "onto",
+    [
+        "dock",
+        *(pytest.param(place, marks=pytest.mark.long) for place in ("canvas", "canvas of a window without our dock")),
+    ],
+)
 def test_of_what_is_dropped_at_once_the_first_is_shown_and_all_the_rest_is_a_click_away(
     make_napari_viewer,
     qtbot: QtBot,

@@ -651,6 +651,7 @@ def painted_contrast(control: QWidget) -> float:
 
 
 @pytest.mark.window
+@pytest.mark.long
 def test_the_number_of_a_trial_is_seen_in_whole_in_letters_of_any_size(
     qtbot: QtBot, docked: Callable[..., ReconstructionWidget], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -696,6 +697,7 @@ def test_every_page_fits_letters_that_are_twice_as_large(
 
 
 @pytest.mark.window
+@pytest.mark.long
 def test_the_dock_takes_back_no_more_room_than_smaller_letters_need_unless_it_was_made_wider(
     qtbot: QtBot, docked: Callable[..., ReconstructionWidget], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -758,6 +760,7 @@ def test_captions_lists_and_the_bar_above_the_canvas_follow_the_size_of_letters(
         assert board.layout.movie_share >= 0.45
 
 
+@pytest.mark.long
 def test_letters_made_much_smaller_leave_the_page_as_wide_as_it_needs_to_be(
     qtbot: QtBot, docked: Callable[..., ReconstructionWidget], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,6 +147,7 @@ def test_no_layer_of_the_board_comes_or_goes_while_napari_takes_in_a_persons(mak
 
 
 @pytest.mark.window
+@pytest.mark.long
 def test_no_layer_of_the_board_comes_while_napari_goes_from_the_controls_of_many_layers_to_those_of_one(
     make_napari_viewer, small_model, monkeypatch
 ) -> None:
@@ -174,6 +175,7 @@ def test_no_layer_of_the_board_comes_while_napari_goes_from_the_controls_of_many
 
 
 @pytest.mark.window
+@pytest.mark.long
 def test_a_layer_of_the_board_goes_after_the_persons_that_napari_lets_go(make_napari_viewer, small_model) -> None:
     viewer = make_napari_viewer()
     board = Board(viewer, small_model)
@@ -188,6 +190,7 @@ def test_a_layer_of_the_board_goes_after_the_persons_that_napari_lets_go(make_na
 
 
 @pytest.mark.window
+@pytest.mark.long
 def test_captions_come_and_go_where_napari_slices_in_threads_of_its_own(
     make_napari_viewer, small_model, qtbot, monkeypatch
 ) -> None:

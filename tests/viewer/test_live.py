@@ -219,6 +219,7 @@ def test_where_the_canvas_is_slow_what_moves_is_drawn_over_it_and_the_slider_is_
     assert not pictures.show(7)
 
 
+@pytest.mark.long
 def test_every_layer_may_be_deleted_while_the_movie_plays(
     qtbot: QtBot, make_napari_viewer_proxy, make_model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,6 +341,7 @@ def test_the_slider_held_with_a_mouse_is_scrubbed_and_the_window_is_drawn_betwee
 
 
 @pytest.mark.window
+@pytest.mark.long
 def test_the_slider_and_the_status_are_seen_to_follow_while_the_window_rests_for_long(
     qtbot: QtBot, scrubbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -449,6 +451,7 @@ def test_the_window_does_not_rest_where_something_else_follows_the_movie_or_goes
 
 
 @pytest.mark.window
+@pytest.mark.long
 def test_the_step_of_a_run_is_seen_without_the_window_being_composed_for_it(
     qtbot: QtBot, make_napari_viewer_proxy, make_model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -574,6 +577,7 @@ def test_the_clock_waits_for_the_hand_that_scrubs_and_plays_on_from_there(
 
 
 @pytest.mark.window
+@pytest.mark.long
 def test_the_button_of_naparis_slider_which_waits_for_the_canvas_is_left_to_it(qtbot: QtBot, scrubbed) -> None:
     viewer, scrubbing, main = scrubbed.board.viewer, scrubbed.player.scrubbing, scrubbed.parent()
     (sliders,) = scrubbing._sliders
@@ -590,6 +594,7 @@ def test_the_button_of_naparis_slider_which_waits_for_the_canvas_is_left_to_it(q
 
 
 @pytest.mark.window
+@pytest.mark.long
 def test_the_canvas_draws_what_is_scrubbed_where_something_else_is_to_be_seen(qtbot: QtBot, scrubbed) -> None:
     viewer, model, scrubbing = scrubbed.board.viewer, scrubbed.model, scrubbed.player.scrubbing
     zoom = viewer.scene.camera.zoom

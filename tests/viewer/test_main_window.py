@@ -98,6 +98,7 @@ def test_grids_of_other_shapes_leave_the_canvas(viewer, canvas):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:Grid spacing:UserWarning")
+@pytest.mark.long
 def test_in_three_dimensions_a_small_grid_leaves_every_camera_with_something_to_show(viewer, canvas, qtbot):
     for _ in range(14):
         viewer.add_image(np.zeros((5, 9, 7), np.float32))
@@ -112,7 +113,7 @@ def test_in_three_dimensions_a_small_grid_leaves_every_camera_with_something_to_
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:Grid spacing:UserWarning")
-@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("dimensions", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_a_tile_of_the_grid_has_a_pixel_on_any_canvas_also_once_the_grid_is_off(viewer, canvas, qtbot, dimensions):
     for _ in range(11):
         viewer.add_image(np.zeros((5, 9, 7), np.float32))
@@ -151,7 +152,14 @@ def test_controls_of_labels_take_the_height_they_need_of_the_list_below(viewer, 
     qtbot.waitUntil(lambda: stack.height() >= stack.currentWidget().sizeHint().height())
 
 
-@pytest.mark.parametrize("show", [commands.show_traces, commands.show_behaviour, lambda viewer: None])
+@pytest.mark.parametrize(
+    "show",
+    [
+        commands.show_traces,
+        pytest.param(commands.show_behaviour, marks=pytest.mark.long),
+        pytest.param(lambda viewer: None, marks=pytest.mark.long),
+    ],
+)
 def test_a_dock_that_the_screen_has_no_room_for_is_a_tab_and_the_window_stays_as_it_was(
     viewer, make_model, qtbot, monkeypatch, show
 ):
@@ -184,7 +192,7 @@ def test_a_dock_that_the_screen_has_no_room_for_is_a_tab_and_the_window_stays_as
 MOST_PROGRAMS = 20_000
 
 
-@pytest.mark.parametrize("closed_by_napari", [False, True])
+@pytest.mark.parametrize("closed_by_napari", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_the_canvas_of_the_cells_leaves_nothing_of_itself_on_the_graphics_card(
     viewer, canvas, make_model, qtbot, closed_by_napari
 ):

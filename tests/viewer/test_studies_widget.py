@@ -248,6 +248,7 @@ def test_stopping_while_it_measures_leaves_nothing_half_written(
 
 
 @pytest.mark.window
+@pytest.mark.long
 def test_closing_the_window_ends_the_workers_and_keeps_finished_runs(
     qtbot: QtBot, widget: Studies, tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ def test_three_clicks_lead_from_an_empty_window_to_two_runs_side_by_side(qtbot: 
     assert tour.isHidden()
 
 
+@pytest.mark.long
 def test_who_opens_data_is_left_alone_and_finds_start_where_it_was(
     qtbot: QtBot, workspace: Workspace, make_model
 ) -> None:

@@ -136,6 +136,7 @@ def test_a_viewer_without_a_window_is_refused_in_words():
         workspace_of(ViewerModel())
 
 
+@pytest.mark.long
 def test_a_demonstration_closed_in_the_middle_is_finished_without_its_window(
     qtbot, make_napari_viewer_proxy, make_model, small_session_folder, small_encoder_file, disc_mask, tmp_path
 ):
@@ -168,6 +169,7 @@ def test_whoever_ends_the_demonstration_closes_its_window_first_and_in_order(
     assert happened == ["the window closes", "napari returns", "the process ends", "the process ends"]
 
 
+@pytest.mark.long
 def test_the_button_of_the_brush_says_whether_it_is_there_whoever_took_it_and_whichever_dock_shows_it(qtbot, docked):
     widget = docked()
     viewer = widget.board.viewer
@@ -287,6 +289,7 @@ def test_the_movies_have_their_share_of_the_canvas_in_a_window_of_any_size(qtbot
             assert board.layout.has_rasters == (layout is Layout.EXPLAIN)
 
 
+@pytest.mark.long
 def test_in_every_window_from_1024_pixels_each_part_of_explain_says_what_it_is(qtbot, docked):
     widget = docked()
     board, model, window = widget.board, widget.model, main_window_of(widget.board.viewer)

@@ -52,6 +52,7 @@ def test_correlations_come_with_mouse_clip_and_size_and_the_papers_tests(two_mic
     assert len(consecutive) == 2 * (len(FRACTIONS) - 1)
 
 
+@pytest.mark.long
 def test_with_one_mouse_the_tests_are_given_over_clips_beside_what_the_papers_need(tiny_plan, outcome_of) -> None:
     tests = outcome_of(ABLATION, tiny_plan).tests
     over_mice = [test for test in tests if test.unit == "mouse" and "ANOVA" in test.test]
