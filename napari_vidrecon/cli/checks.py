@@ -63,11 +63,15 @@ def validate(
 
 
 def _later_needs_of(path: Path) -> list[str]:
-    """What a sound session lacks for training, scores and masks; nothing of any other file."""
+    """What a sound session lacks for training and masks, and where its behaviour has gaps; nothing of other files."""
     from napari_vidrecon.sessions import metadata
-    from napari_vidrecon.sessions.validation import later_needs
+    from napari_vidrecon.sessions.session import open_session
+    from napari_vidrecon.sessions.validation import behaviour_gaps, later_needs
 
-    return later_needs(metadata.read_tiers(path)) if (path / metadata.TIERS_FILE).is_file() else []
+    if not (path / metadata.TIERS_FILE).is_file():
+        return []
+    session = open_session(path)
+    return [*later_needs(session.tiers), *behaviour_gaps(session)]
 
 
 def faults_of(path: Path, *, quick: bool = False) -> list[dict[str, Any]]:

@@ -252,6 +252,7 @@ class RunPlan(RunChoices):
             "frame_rate_hz": trial.frame_rate_hz,
             **({"colours": list(trial.colours)} if trial.colours else {}),
             **_lacking_behavior(self.encoders, trial),
+            **({"bridged_behavior": trial.bridged_behavior} if trial.bridged_behavior else {}),
             "versions": _versions(),
             "devices": [str(encoder.device) for encoder in self.encoders],
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import operator
 import os
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_vidrecon.errors import SessionError, one_line
+from napari_vidrecon.errors import SessionError, number_of, one_line
 from napari_vidrecon.sessions import trial_files
 from napari_vidrecon.sessions.metadata import (
     TIERS_FILE,
@@ -34,12 +35,15 @@ from napari_vidrecon.sessions.trial import (
     fold_of,
     perceptual_hash,
 )
-from napari_vidrecon.sessions.trial_files import STREAMS, clip_length, open_array
+from napari_vidrecon.sessions.trial_files import BEHAVIOR_STREAMS, STREAMS, clip_length, open_array, padded_length
 from napari_vidrecon.storage import reading, user_path
 
 __all__ = ["Session", "Trial", "open_session"]
 
+logger = logging.getLogger(__name__)
+
 LONGEST_SHOWN = 60
+LONGEST_PATH = 400
 KEY_LETTERS = 16
 MOST_MEASURED_CLIPS = 24
 TRAINING_TIER = "train"
@@ -108,6 +112,7 @@ class Session:
         self.simulation = read_simulation(path)
         self._movies: MovieStatistics | None = None
         self._hashes: dict[int, int] = {}
+        self._told_of_gaps = False
         self._stamp = self._present_stamp()
 
     def __repr__(self) -> str:
@@ -262,15 +267,19 @@ class Session:
         streams = [stream for stream in STREAMS if stream not in unknown]
         files = {stream: self.file(stream, trial_id) for stream in streams}
         arrays = {stream: self._open(stream, trial_id) for stream in streams}
-        frames = clip_length(arrays["responses" if labelled else "behavior"][0])
+        frames = clip_length(arrays["responses"][0]) if labelled else padded_length(arrays["behavior"][0])
         for fault in trial_files.length_faults(arrays, files, frames):
             raise fault.error()
-        clips = {}
+        clips, missing = {}, 0
         for stream, array in arrays.items():
             clips[stream] = _float32(array[..., :frames], time_first=stream == "videos")
+            if stream in BEHAVIOR_STREAMS:
+                clips[stream], closed = trial_files.bridged(clips[stream], self.frame_rate_hz)
+                missing += closed
             time_last = np.moveaxis(clips[stream], 0, -1) if stream == "videos" else clips[stream]
             for fault in trial_files.value_faults(time_last, files[stream], stream):
                 raise fault.error()
+        self._tell_of_gaps(trial_id, missing)
         if not movie:
             clips["videos"] = np.full((frames, self.screen.rows, self.screen.cols), NO_MOVIE_LEVEL, np.float32)
         return Trial(
@@ -288,7 +297,20 @@ class Session:
             movies=self.movie_statistics,
             colours=self.screen.colours,
             recorded_behavior=self.recorded_behavior,
+            bridged_behavior=missing,
         )
+
+    def _tell_of_gaps(self, trial_id: int, missing: int) -> None:
+        if missing and not self._told_of_gaps:
+            self._told_of_gaps = True
+            logger.warning(
+                "%s: behaviour of trial %d is NaN in %s, for at most %g s at a time: interpolated; "
+                "`vidrecon validate` counts the trials in which it is",
+                one_line(str(self.path), LONGEST_PATH),
+                trial_id,
+                number_of(missing, "value"),
+                trial_files.LONGEST_BRIDGED_S,
+            )
 
     def movie_statistics(self) -> MovieStatistics | None:
         """Level, contrast and spectrum of the training movies, measured once.
@@ -369,7 +391,7 @@ class Session:
         return video
 
     def clip_frames(self, trial_id: int) -> int:
-        """Length of a clip, told by one padded row of its behaviour and, where it has any, one of its responses.
+        """Length of a clip, told by one padded row of its responses or, where it has none, one of its behaviour.
 
         Parameters
         ----------
@@ -386,9 +408,10 @@ class Session:
         SessionError
             No such trial, or a row cannot be read.
         """
-        # Behaviour that was not recorded is a constant, and nobody pads a constant with NaN.
-        streams = ("behavior", "responses") if self._is_labelled(self._known(trial_id)) else ("behavior",)
-        return min(clip_length(self._open(stream, trial_id)[0]) for stream in streams)
+        labelled = self._is_labelled(self._known(trial_id))
+        # Looked for in any case: what is missing is told before a training has begun.
+        behavior = self._open("behavior", trial_id)
+        return clip_length(self._open("responses", trial_id)[0]) if labelled else padded_length(behavior[0])
 
     def clip_hash(self, trial_id: int) -> int:
         """Perceptual hash of a trial's video, whatever its padding; equal clips share it across sessions.

@@ -90,6 +90,8 @@ class Trial:
     recorded_behavior
         Names of the behaviour that was recorded, such as running, pupil size and gaze; of the others `behavior` and
         `pupil_center` hold constants. None where nothing tells.
+    bridged_behavior
+        Values of the trial's behaviour that were missing, for a second at most, and are interpolated.
     has_movie
         Whether anything tells what was shown; if not, `video` is grey and nothing is measured against it.
     movies
@@ -130,6 +132,7 @@ class Trial:
     has_movie: bool = True
     colours: tuple[str, ...] = ()
     recorded_behavior: tuple[str, ...] | None = None
+    bridged_behavior: int = 0
 
     __repr__ = brief
 

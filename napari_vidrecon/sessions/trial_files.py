@@ -33,6 +33,8 @@ NEGATIVE_RESPONSE_TOLERANCE = 1e-3
 """Negative responses up to this share of the clip's largest one come from resampling and are set to zero."""
 MOST_NAMED = 5
 """Neurons that one line names."""
+LONGEST_BRIDGED_S = 1.0
+"""Gaps of behaviour up to this long, as of a blink, are interpolated."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,40 @@ def clip_length(row: np.ndarray) -> int:
     """Frames before the first NaN of one padded row; the whole row when there is none."""
     missing = np.isnan(row)
     return int(missing.argmax()) if missing.any() else row.size
+
+
+def padded_length(row: np.ndarray) -> int:
+    """Frames before the NaN that a row ends with; NaN between are missing values, and no end."""
+    known = np.flatnonzero(~np.isnan(row))
+    return int(known[-1]) + 1 if known.size else 0
+
+
+def bridged(clip: np.ndarray, frame_rate_hz: float) -> tuple[np.ndarray, int]:
+    """Behaviour whose short gaps are closed, as an eye that blinked leaves them.
+
+    Parameters
+    ----------
+    clip
+        (2, T), cut to the clip; NaN where nothing is known.
+    frame_rate_hz
+        Frames a second.
+
+    Returns
+    -------
+    clip, missing
+        With each gap of at most a second interpolated, at an end held; a row with a longer one is as it was. And how
+        many values that are.
+    """
+    absent = np.isnan(clip)
+    if not absent.any():
+        return clip, 0
+    filled, frames = clip.copy(), np.arange(clip.shape[-1])
+    for row, gaps in zip(filled, absent, strict=True):
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], gaps, [False]]).astype(np.int8)))
+        longest = int(np.max(edges[1::2] - edges[::2], initial=0))
+        if longest <= LONGEST_BRIDGED_S * frame_rate_hz and not gaps.all():
+            row[gaps] = np.interp(frames[gaps], frames[~gaps], row[~gaps])
+    return filled, int((absent & ~np.isnan(filled)).sum())
 
 
 def layout_fault(array: np.ndarray, file: Path, stream: str, neurons: int, screen: ScreenGeometry) -> Fault | None:

@@ -16,7 +16,7 @@ from napari_vidrecon.sessions import metadata, trial_files
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.session import EXCLUDED_TIER, LABELLED_TIERS, Session
 from napari_vidrecon.sessions.session_statistics import SessionStatistics
-from napari_vidrecon.sessions.trial import SPONTANEOUS_TIER
+from napari_vidrecon.sessions.trial import FRAME_RATE_HZ, SPONTANEOUS_TIER
 from napari_vidrecon.sessions.trial_files import (
     BEHAVIOR_STREAMS,
     NOT_RECORDED_REMEDY,
@@ -25,10 +25,19 @@ from napari_vidrecon.sessions.trial_files import (
     Fault,
     clip_length,
     open_array,
+    padded_length,
 )
 from napari_vidrecon.storage import check_inside, reading, user_path
 
-__all__ = ["KNOWN_TIERS", "Fault", "SessionSummary", "later_needs", "session_summary", "validate_session"]
+__all__ = [
+    "KNOWN_TIERS",
+    "Fault",
+    "SessionSummary",
+    "behaviour_gaps",
+    "later_needs",
+    "session_summary",
+    "validate_session",
+]
 
 KNOWN_TIERS = (
     *LABELLED_TIERS,
@@ -89,7 +98,7 @@ class _Validation:
         self.path = path
         self.full = full
         self.on_progress = on_progress
-        self.screen = ScreenGeometry()
+        self.screen, self.frame_rate_hz = ScreenGeometry(), FRAME_RATE_HZ
         self.neurons: int | None = None
         self.tiers: dict[int, str] = {}
         self.clips_with_activity = self.constant_clips = 0
@@ -119,7 +128,8 @@ class _Validation:
 
     def _screen_faults(self) -> Iterator[Fault]:
         try:
-            self.screen = metadata.read_shown_on(self.path).screen
+            shown_on = metadata.read_shown_on(self.path)
+            self.screen, self.frame_rate_hz = shown_on.screen, shown_on.frame_rate_hz
         except SessionError as error:
             yield Fault.of_unreadable(self.path / metadata.CONFIG_FILE, error)
 
@@ -276,11 +286,14 @@ class _Validation:
         decisive = arrays.get("responses", arrays.get("behavior"))
         if decisive is None:
             return
-        frames = clip_length(decisive[0])
+        frames = clip_length(decisive[0]) if "responses" in arrays else padded_length(decisive[0])
         yield from trial_files.length_faults(arrays, files, frames)
         for stream, array in arrays.items():
-            if self.full or stream in ("behavior", "pupil_center"):
-                yield from self._value_faults(array[..., :frames], files[stream], stream, tier)
+            if self.full or stream in BEHAVIOR_STREAMS:
+                clip = array[..., :frames]
+                if stream in BEHAVIOR_STREAMS:
+                    clip, _ = trial_files.bridged(clip, self.frame_rate_hz)
+                yield from self._value_faults(clip, files[stream], stream, tier)
 
     def _value_faults(self, clip: np.ndarray, file: Path, stream: str, tier: str) -> Iterator[Fault]:
         faults = list(trial_files.value_faults(clip, file, stream))
@@ -329,6 +342,38 @@ def later_needs(tiers: Mapping[int, str]) -> list[str]:
             f"{metadata.TIERS_FILE}"
         )
     return needs
+
+
+def behaviour_gaps(session: Session) -> list[str]:
+    """Say where behaviour is missing for so short that it is interpolated as it is read.
+
+    Parameters
+    ----------
+    session
+        One without a fault.
+
+    Returns
+    -------
+    list[str]
+        A sentence; empty where nothing is missing.
+
+    Raises
+    ------
+    SessionError
+        A trial cannot be read.
+    """
+    missing = {}
+    for trial_id in (each for each, tier in session.tiers.items() if tier != EXCLUDED_TIER):
+        frames = session.clip_frames(trial_id)
+        clips = [np.array(open_array(session.file(each, trial_id))[:, :frames]) for each in BEHAVIOR_STREAMS]
+        missing[trial_id] = sum(trial_files.bridged(clip, session.frame_rate_hz)[1] for clip in clips)
+    trials = [trial_id for trial_id, values in missing.items() if values]
+    if not trials:
+        return []
+    named = ", ".join(map(str, trials[:MOST_NAMED])) + ", ..." * (len(trials) > MOST_NAMED)
+    of = f"behaviour of {number_of(len(trials), 'trial')} is NaN in {number_of(sum(missing.values()), 'value')}"
+    longest = trial_files.LONGEST_BRIDGED_S
+    return [f"{of}, for at most {longest:g} s at a time: interpolated where it is read (trial {named})"]
 
 
 @dataclass(frozen=True)

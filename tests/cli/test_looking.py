@@ -160,6 +160,18 @@ def test_a_sound_session_is_told_what_training_and_a_mask_will_miss(vidrecon, co
     assert answer.out.splitlines()[1] == f"take care: {learned_from}"
 
 
+def test_short_gaps_of_behaviour_are_no_fault_and_are_counted(vidrecon, copy_of_small_session: Path) -> None:
+    for trial in (0, 2):
+        file = copy_of_small_session / f"data/behavior/{trial}.npy"
+        behavior = np.load(file)
+        behavior[0, 12:19] = np.nan
+        np.save(file, behavior)
+    answer = vidrecon("validate", copy_of_small_session, "--json").json
+    assert answer["sound"]
+    assert answer["lacking"][-1].startswith("behaviour of 2 trials is NaN in 14 values, for at most 1 s at a time")
+    assert answer["lacking"][-1].endswith("(trial 0, 2)")
+
+
 def test_faults_are_listed_one_a_line(vidrecon, copy_of_small_session: Path) -> None:
     (copy_of_small_session / "data/pupil_center/2.npy").unlink()
     video = np.load(copy_of_small_session / "data/videos/0.npy")

@@ -364,10 +364,14 @@ def test_a_wrong_array_is_refused_with_what_was_expected(
     assert expected in message
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(
-    ("stream", "place"),
-    [("videos", (4, 5, 41)), ("responses", (7, 41)), ("behavior", (1, 41)), ("pupil_center", (0, 41))],
+    ("stream", "place", "value"),
+    [
+        *(("videos", (4, 5, 41), value) for value in (np.nan, np.inf, -np.inf)),
+        *(("responses", (7, 41), value) for value in (np.nan, np.inf, -np.inf)),
+        *(("behavior", (1, 41), value) for value in (np.inf, -np.inf)),
+        *(("pupil_center", (0, 41), value) for value in (np.inf, -np.inf)),
+    ],
 )
 def test_nan_and_infinity_within_a_clip_are_refused_with_their_frame(
     copy_of_small_session: Path, stream: str, place: tuple[int, ...], value: float
@@ -558,6 +562,52 @@ def test_behaviour_that_was_not_recorded_and_not_padded_makes_no_clip_longer(cop
     np.save(whole["behavior"], np.zeros((2, padded.shape[1]), np.float32))
     session = open_session(copy_of_small_session)
     assert session.trial(0).frames == session.clip_frames(0) == frames
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 5), (20, 50), (55, 60)])
+def test_behaviour_missing_for_a_second_is_interpolated_and_told_once_a_session(
+    copy_of_small_session: Path, caplog: pytest.LogCaptureFixture, first: int, last: int
+) -> None:
+    """As an eye that blinks leaves it, in sessions that were not written by `vidrecon import`."""
+    file = copy_of_small_session / "data" / "behavior" / "0.npy"
+    frames = open_session(copy_of_small_session).clip_frames(0)
+    behavior = np.load(file)
+    behavior[0, :frames] = np.arange(frames)
+    behavior[0, first:last] = np.nan
+    np.save(file, behavior)
+    session = open_session(copy_of_small_session)
+    assert session.clip_frames(0) == frames
+    trial = session.trial(0)
+    session.trial(0)
+    assert trial.bridged_behavior == last - first
+    expected = np.clip(np.arange(frames), last if first == 0 else 0, first - 1 if last == frames else frames)
+    np.testing.assert_allclose(trial.behavior[0], expected)
+    np.testing.assert_array_equal(trial.behavior[1], behavior[1, :frames])
+    (told,) = [record.getMessage() for record in caplog.records if "interpolated" in record.getMessage()]
+    assert f"behaviour of trial 0 is NaN in {last - first} values" in told
+    assert session.trial(1).bridged_behavior == 0
+
+
+def test_behaviour_missing_for_longer_is_refused(copy_of_small_session: Path) -> None:
+    file = copy_of_small_session / "data" / "pupil_center" / "0.npy"
+    pupil = np.load(file)
+    pupil[0, 10:41] = np.nan
+    np.save(file, pupil)
+    with pytest.raises(SessionError, match="found 31 NaN values, the first in frame 10"):
+        open_session(copy_of_small_session).trial(0)
+
+
+def test_a_clip_without_responses_is_as_long_as_its_behaviour_whatever_is_missing_in_it(
+    copy_of_small_session: Path,
+) -> None:
+    (unlabelled,) = np.flatnonzero(np.load(copy_of_small_session / "meta/trials/tiers.npy") == "live_test_main")
+    frames = open_session(copy_of_small_session).clip_frames(unlabelled)
+    file = copy_of_small_session / "data" / "behavior" / f"{unlabelled}.npy"
+    behavior = np.load(file)
+    behavior[0, 5:9] = np.nan
+    np.save(file, behavior)
+    session = open_session(copy_of_small_session)
+    assert session.clip_frames(unlabelled) == session.trial(unlabelled).frames == frames
 
 
 def test_neurons_that_are_nan_are_named_as_what_may_be_left_out(copy_of_small_session: Path) -> None:

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from napari_vidrecon.errors import SessionError, number_of
-from napari_vidrecon.sessions.importing.recording import LONGEST_BRIDGED_S, ImportReport, Recording, Signal
+from napari_vidrecon.sessions.importing.recording import ImportReport, Recording, Signal
 from napari_vidrecon.sessions.importing.recording_reader import ImportSettings
 from napari_vidrecon.sessions.importing.resampling import on_video_clock
 from napari_vidrecon.sessions.importing.trials import TrialCut, samples_of
-from napari_vidrecon.sessions.trial_files import NEGATIVE_RESPONSE_TOLERANCE
+from napari_vidrecon.sessions.trial_files import LONGEST_BRIDGED_S, NEGATIVE_RESPONSE_TOLERANCE
 
 PLAUSIBLE_MEAN = (0.01, 1000.0)
 """Mean activity, in the units of the recording, outside of which training is likely to fail; public mice: 2 to 5."""

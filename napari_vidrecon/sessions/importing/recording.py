@@ -92,8 +92,6 @@ REGULAR = 1.5
 """A step of a clock longer than this many median steps is a gap: a sample is missing."""
 FEWEST_OF_A_TRACE, TRACE_SHARE = 100, 0.25
 """Where more of the steps do not ascend, it is something that was recorded, and no list of times."""
-LONGEST_BRIDGED_S = 1.0
-"""Gaps of behaviour up to this long, as of a blink, are interpolated."""
 
 
 @dataclass(frozen=True)

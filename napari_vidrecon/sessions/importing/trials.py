@@ -10,7 +10,6 @@ import numpy as np
 from napari_vidrecon.errors import SessionError, number_of
 from napari_vidrecon.sessions.importing.clocks import require_one_unit, turned
 from napari_vidrecon.sessions.importing.recording import (
-    LONGEST_BRIDGED_S,
     LONGEST_STALL_S,
     LONGEST_STILL_S,
     REGULAR,
@@ -22,7 +21,7 @@ from napari_vidrecon.sessions.importing.resampling import ScreenFit, shown_clip
 from napari_vidrecon.sessions.importing.stimuli import GreyAfter, StimulusMovie, colour_planes
 from napari_vidrecon.sessions.screen import ScreenGeometry
 from napari_vidrecon.sessions.trial import FRAME_RATE_HZ
-from napari_vidrecon.sessions.trial_files import MINIMUM_FRAMES
+from napari_vidrecon.sessions.trial_files import LONGEST_BRIDGED_S, MINIMUM_FRAMES
 
 MOST_TRIALS = 50_000
 LONGEST_PRESENTATION_S = 12.0 * 3600
