@@ -192,7 +192,7 @@ def _core_in_words(answer: dict[str, Any], given: PretrainedCore | None) -> list
     if given is not None:
         learns = f"learns too in the last {100 * given.thaw:.0f} % of the steps" if given.thaw else "kept as it is"
         return [("core", f"of {given.path.name}, {learns}")]
-    that = "that of the simulated mouse that comes along"
+    that = "that of simulated mice that comes along"
     by_chance = "(--recipe pretrained=false: by chance)"
     if answer["begun_with"]:
         return [("core", f"begun with {that}, and learned on {by_chance}")]

@@ -39,12 +39,15 @@ class Sample:
         Mask file.
     whole
         All clips and encoders of the repository are there.
+    core
+        The core that encoders of new mice begin with: of three other simulated mice. None in samples of before.
     """
 
     session: Path
     encoders: tuple[Path, ...]
     mask: Path
     whole: bool = True
+    core: Path | None = None
 
 
 def find_sample() -> Sample:
@@ -69,7 +72,14 @@ def find_sample() -> Sample:
     for folder in _folders():
         if (folder / "simulated_mouse" / "meta").is_dir():
             encoders = tuple(sorted((folder / "encoders").glob("*.safetensors")))
-            return Sample(folder / "simulated_mouse", encoders, folder / "mask.npy", _is_whole(folder))
+            core = folder / "core.safetensors"
+            return Sample(
+                folder / "simulated_mouse",
+                encoders,
+                folder / "mask.npy",
+                _is_whole(folder),
+                core if core.is_file() else None,
+            )
     raise SessionError(
         f"{PACKAGE / 'sample_data'}: expected the simulated mouse, found nothing there; "
         "install the package again, or make one with `vidrecon simulate`"

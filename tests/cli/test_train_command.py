@@ -193,16 +193,16 @@ def test_what_core_a_training_began_with_is_told(
     monkeypatch.setattr("napari_vidrecon.cli.train.LONG_FITTING_S", -1.0)
     words = ("train", golden_session_folder, "--recipe", "batch_size=2", "--steps", 1, "--out")
     told = vidrecon(*words, tmp_path / "a.safetensors")
-    assert "that of the simulated mouse that comes along, kept as it is, for there is little to learn from" in told.out
+    assert "that of simulated mice that comes along, kept as it is, for there is little to learn from" in told.out
     told = vidrecon(*words, tmp_path / "b.safetensors", "--recipe", "pretrained=false", "--json")
     assert (told.code, told.json["core"], told.json["begun_with"]) == (0, None, None)
     monkeypatch.setattr("napari_vidrecon.encoders.training.core.FEW_FRAMES", 10)
     told = vidrecon(*words, tmp_path / "c.safetensors")
-    assert "begun with that of the simulated mouse that comes along, and learned on" in told.out
+    assert "begun with that of simulated mice that comes along, and learned on" in told.out
     assert "readouts begin with a regression on a trained core" in told.err
     for name in ("a", "c"):
         others = vidrecon("info", tmp_path / f"{name}.safetensors", "--json").json["its_core_or_a_teacher_learned_from"]
-        assert others == ["simulated_mouse"]
+        assert others == ["mouse_101, mouse_102, mouse_103", "simulated_mouse"]
     assert "learned_from" not in vidrecon("info", tmp_path / "b.safetensors", "--json").out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,10 +107,11 @@ def usual_trainer(session, **settings) -> Trainer:
 def test_a_training_begins_with_the_core_of_the_simulated_mouse_that_comes_along_and_all_of_it_learns(
     new_mouse, tmp_path
 ):
-    encoders = whole_sample().encoders
-    for seed in (0, 1):
+    sample = whole_sample()
+    encoders = sample.encoders
+    for seed, core in enumerate((sample.core, encoders[1])):
         training = usual_trainer(new_mouse, seed=seed)
-        theirs = load_file(encoders[seed])
+        theirs = load_file(core)
         shared = [name for name in theirs if not name.startswith(("readouts.", "behavior_"))]
         assert all(torch.equal(training.averaged[name], theirs[name]) for name in shared)
     features = training.module.readouts[0].features.detach().clone()
@@ -120,6 +122,12 @@ def test_a_training_begins_with_the_core_of_the_simulated_mouse_that_comes_along
     training.save_encoder(tmp_path / "encoder.safetensors", {})
     told = read_encoder_file(tmp_path / "encoder.safetensors").provenance["begun_with"]
     assert (told["file"], told["sha256"]) == ("encoder_1.safetensors", PretrainedCore(encoders[1]).sha256)
+
+
+def test_a_sample_of_before_has_the_cores_of_its_encoders_alone(new_mouse, monkeypatch):
+    sample = whole_sample()
+    monkeypatch.setattr(core_module, "find_sample", lambda: replace(sample, core=None))
+    assert core_module.first_core(CompactRecipe(), new_mouse).path == sample.encoders[0]
 
 
 def test_of_few_frames_that_core_learns_nothing_and_readouts_alone_do_in_few_steps(new_mouse, monkeypatch):

@@ -43,7 +43,8 @@ def test_a_checkout_has_the_whole_sample_with_the_checksums_that_are_told() -> N
     assert folder == ROOT / "sample_data"
     for name, sha256 in sample_checksums().items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256, name
-    files = [*(folder / "encoders").rglob("*"), *(folder / "simulated_mouse").rglob("*"), folder / "mask.npy"]
+    alone = (folder / "mask.npy", folder / "core.safetensors")
+    files = [*(folder / "encoders").rglob("*"), *(folder / "simulated_mouse").rglob("*"), *alone]
     assert {str(file.relative_to(folder)) for file in files if file.is_file()} == sample_checksums().keys()
 
 

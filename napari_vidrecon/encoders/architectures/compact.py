@@ -287,7 +287,7 @@ class CompactRecipe(QuickRecipe):
     shifter: bool = Field(True, description="each mouse's movie is moved by where its eye looks")
     pretrained: bool = Field(
         True,
-        description="begin with the core of the simulated mouse that comes along, where sizes and screen are its own",
+        description="begin with the core of simulated mice that comes along, where sizes and screen are its own",
     )
 
     @property

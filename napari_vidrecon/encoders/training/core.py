@@ -226,18 +226,18 @@ def chosen_core(core: Path | str | PretrainedCore | None, thaw: float = 0.0) -> 
 
 
 FIRST_CORES = 3
-"""Encoders of the sample that every installation has."""
+"""Of an ensemble's encoders so many begin with different ones; every installation has them."""
 FEW_FRAMES = 30_000
 """Of so many or fewer, of all mice together, a core and many steps learn what holds for them alone."""
 
 
 def first_core(recipe: TrainingRecipe, session: Session) -> PretrainedCore | None:
-    """The core that a training may begin with: of the simulated mouse that comes along.
+    """The core that a training may begin with: of simulated mice, and comes along.
 
     Parameters
     ----------
     recipe
-        Whose seed says which, so that encoders of an ensemble begin with different ones.
+        Whose seed says which, so that encoders of an ensemble begin with different ones: 0 takes that of three mice.
     session
         The first mouse.
 
@@ -249,10 +249,13 @@ def first_core(recipe: TrainingRecipe, session: Session) -> PretrainedCore | Non
     if not recipe.begins_trained:
         return None
     try:
-        encoders = find_sample().encoders[:FIRST_CORES]
+        sample = find_sample()
     except SessionError:
         return None
-    found = PretrainedCore(encoders[recipe.seed % len(encoders)], thaw=1.0) if encoders else None
+    cores = list(sample.encoders[:FIRST_CORES])
+    if sample.core is not None:
+        cores[:1] = [sample.core]
+    found = PretrainedCore(cores[recipe.seed % len(cores)], thaw=1.0) if cores else None
     return found if found is not None and found.suits(recipe, session) else None
 
 
