@@ -333,7 +333,7 @@ class TrainingProgressBar:
         waited = time.monotonic() - self._begun
         if self._bar is None and not self._told_of_fitting and waited > LONG_FITTING_S and self.first_process:
             self._told_of_fitting = True
-            tell("readouts begin with a regression on a trained core: before the first step that takes a while")
+            tell("readouts begin with a regression: before the first step that takes a while")
 
     def scoring(self, done: int, trials: int) -> None:
         """Tell of held-out trials that are scored; raises `KeyboardInterrupt` where a person wants to stop."""

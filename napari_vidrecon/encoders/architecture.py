@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -70,6 +70,8 @@ class Architecture(nn.Module):
         Floats alive per input pixel of a window in a forward pass; for choosing how many windows go at once.
     preferred_cpu_chunk
         Windows at once that run fastest on a CPU.
+    looks_at_points
+        Each neuron looks at a point, which `look_at` sets before a training.
     """
 
     config_class: ClassVar[type]
@@ -78,6 +80,7 @@ class Architecture(nn.Module):
     causal: ClassVar[bool] = False
     floats_per_pixel: ClassVar[int] = 600
     preferred_cpu_chunk: ClassVar[int] = 2
+    looks_at_points: ClassVar[bool] = False
 
     config: Any
     readouts: nn.ModuleList
@@ -116,6 +119,19 @@ class Architecture(nn.Module):
         mean_responses
             (N,) of each mouse's neurons over its training trials.
         """
+
+    def look_at(self, mouse: int, places: torch.Tensor) -> None:
+        """Let one mouse's neurons begin at these places.
+
+        Parameters
+        ----------
+        mouse
+            Its index.
+        places
+            (N, 2) row and column, from -1 to 1 over the screen.
+        """
+        if self.looks_at_points:
+            cast(Any, self.readouts[mouse]).look_at(places)
 
     @classmethod
     def map_of_features(cls, config: Any) -> tuple[int, int] | None:

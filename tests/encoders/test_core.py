@@ -6,6 +6,8 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +16,15 @@ from safetensors.torch import load_file
 
 from napari_vidrecon.encoders.answers import predicted
 from napari_vidrecon.encoders.architectures.compact import CompactRecipe
+from napari_vidrecon.encoders.architectures.factorised import FactorisedRecipe
+from napari_vidrecon.encoders.architectures.recurrent import RecurrentRecipe
+from napari_vidrecon.encoders.architectures.viv1t import ViV1TRecipe
 from napari_vidrecon.encoders.checkpoints import load_encoder, read_encoder_file
 from napari_vidrecon.encoders.encoder import Canvas
 from napari_vidrecon.encoders.training import core as core_module
 from napari_vidrecon.encoders.training import readout_fit
 from napari_vidrecon.encoders.training.core import PretrainedCore, core_for_few_frames
-from napari_vidrecon.encoders.training.readout_fit import fit_readouts
+from napari_vidrecon.encoders.training.readout_fit import first_places, fit_readouts
 from napari_vidrecon.encoders.training.trainer import Trainer
 from napari_vidrecon.encoders.training.training_run import single_trial_correlation, train_encoder
 from napari_vidrecon.errors import ConfigError, EncoderError
@@ -346,3 +351,39 @@ def test_a_core_of_which_nothing_finite_comes_is_one_clear_line_and_no_failed_re
     damaged = Trainer([planted_mouse], recipe, [planted_mouse.trials_in_tier("train")[:8]], core=core)
     with pytest.raises(EncoderError, match="the loss is nan"):
         damaged.step()
+
+
+def samples_of(rate_hz: float, frames: int, rows: int, columns: int) -> tuple[Any, np.ndarray]:
+    """Movies of squares that come and go, and neurons that answer to brightness, darkness or change of one of them."""
+    random, delay = np.random.default_rng(3), max(1, round(0.1 * rate_hz))
+    squares = random.integers(0, 256, (8, frames // 4, rows // 4, columns // 4)).repeat(4, 1)[:, :frames]
+    videos = squares.repeat(4, 2).repeat(4, 3).astype(np.uint8)
+    places = np.array([(1, 2), (1, columns // 4 - 2), (rows // 4 - 2, 4), (2, 3)])
+    seen = squares[:, :, places[:, 0], places[:, 1]].transpose(0, 2, 1) / 255.0
+    shown = seen[:, 2, ::4]
+    change = np.abs(np.diff(shown, axis=1, prepend=shown[:, :1])).repeat(4, 1)
+    answers = np.stack([seen[:, 0], 1.0 - seen[:, 1], change, np.zeros_like(change)], 1)
+    answers = np.concatenate([answers[..., :1].repeat(delay, 2), answers], 2)[..., :frames].astype(np.float32)
+    session = SimpleNamespace(frame_rate_hz=rate_hz, clip_frames=lambda trial: frames)
+    arrays = [SimpleNamespace(video=video, responses=each) for video, each in zip(videos, answers, strict=True)]
+    return SimpleNamespace(session=session, trial_ids=list(range(8)), arrays=arrays.__getitem__), places
+
+
+@pytest.mark.parametrize(("rate_hz", "frames", "rows", "columns"), [(30.0, 400, 36, 64), (8.0, 400, 20, 20)])
+def test_where_neurons_look_is_told_by_activity_and_movies(rate_hz, frames, rows, columns):
+    samples, places = samples_of(rate_hz, frames, rows, columns)
+    found = first_places(samples).numpy()
+    middles_px = (places * 4 + 1.5)[:3]
+    found_px = (found[:3] + 1) / 2 * (np.array([rows, columns]) - 4) + 1.5
+    assert np.abs(found_px - middles_px).max() < 2.5
+    # One that never answers is put among the others.
+    assert (found[:3].min(0) <= found[3]).all()
+    assert (found[3] <= found[:3].max(0)).all()
+
+
+@pytest.mark.parametrize("recipe", [FactorisedRecipe, RecurrentRecipe, ViV1TRecipe])
+def test_readouts_that_look_at_points_begin_where_activity_tells(new_mouse, recipe):
+    training = Trainer([new_mouse], recipe(steps=2, batch_size=2), [new_mouse.trials_in_tier("train")])
+    position = training.module.readouts[0].position.detach()
+    expected = first_places(training.samples[0])
+    torch.testing.assert_close(position, expected.flip(1) if recipe is ViV1TRecipe else expected)

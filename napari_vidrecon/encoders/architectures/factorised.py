@@ -34,6 +34,8 @@ from napari_vidrecon.encoders.windows import (
 
 VIDEO_MEAN = 115.0
 VIDEO_SD = 60.0
+FOUND_SPREAD = 0.1
+"""Of readout positions that are known before training, as `first_spread`."""
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -122,6 +124,12 @@ class GaussianReadout(nn.Module):
         """Make an untrained encoder predict about each neuron's mean response, (N,)."""
         self.scale.copy_(mean_response.clamp(min=1e-2))
 
+    def look_at(self, places: torch.Tensor) -> None:
+        """Begin at (N, 2) row and column from -1 to 1, and near them."""
+        with torch.no_grad():
+            self.position.copy_(places)
+            self.log_spread.clamp_(max=math.log(FOUND_SPREAD))
+
     def points(self) -> torch.Tensor:
         """Where neurons look, (N, 2) row and column from -1 to 1; drawn at random while training."""
         noise = torch.randn_like(self.position) if self.training else torch.zeros_like(self.position)
@@ -180,6 +188,7 @@ class Factorised(SeesBehaviour):
 
     config_class = FactorisedConfig
     recipe_class = FactorisedRecipe
+    looks_at_points = True
     floats_per_pixel = 120
     preferred_cpu_chunk = 8
 

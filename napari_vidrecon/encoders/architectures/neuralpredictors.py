@@ -142,6 +142,11 @@ class GaussianReadout(nn.Module):
             self.shifter = shifter(2, config.shifter_size, config.shifter_layers)
         self.register_buffer("response_scale", torch.ones(neurons))
 
+    def look_at(self, places: torch.Tensor) -> None:
+        """Begin at (N, 2) row and column from -1 to 1."""
+        with torch.no_grad():
+            self.points.mu.copy_(places.flip(1)[None, :, None])
+
     def forward(self, x: torch.Tensor, behavior: torch.Tensor) -> torch.Tensor:
         clips, _, frames = x.shape[:3]
         shift = None if self.shifter is None else self.shifter(behavior[..., 2:].flatten(0, 1))
@@ -185,6 +190,7 @@ class NeuralPredictors(SeesBehaviour):
 
     config_class = NeuralPredictorsConfig
     recipe_class = NeuralPredictorsRecipe
+    looks_at_points = True
     made_of = MADE_OF
     causal = True
     floats_per_pixel = 300

@@ -102,6 +102,7 @@ class Recurrent(SeesBehaviour):
 
     config_class = RecurrentConfig
     recipe_class = RecurrentRecipe
+    looks_at_points = True
     causal = True
     floats_per_pixel = 60
     preferred_cpu_chunk = 8

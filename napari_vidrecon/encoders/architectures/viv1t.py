@@ -379,6 +379,11 @@ class PointReadout(nn.Module):
         """Make an untrained encoder predict about each neuron's mean response, (N,)."""
         self.response_scale.copy_(mean_response.clamp(min=1e-2))
 
+    def look_at(self, places: torch.Tensor) -> None:
+        """Begin at (N, 2) row and column from -1 to 1."""
+        with torch.no_grad():
+            self.position.copy_(places.flip(1))
+
     def points(self, behavior: torch.Tensor) -> torch.Tensor:
         """Where neurons look in every frame, (B * T, N, 2) column and row from -1 to 1; drawn anew while it learns."""
         clips, frames = behavior.shape[:2]
@@ -450,6 +455,7 @@ class ViV1T(SeesBehaviour):
 
     config_class = ViV1TConfig
     recipe_class = ViV1TRecipe
+    looks_at_points = True
     causal = True
     floats_per_pixel = 300
     preferred_cpu_chunk = 4

@@ -2,7 +2,7 @@
 
 From chance a readout needs thousands of steps to find where each neuron looks. On a frozen core it is linear but for
 its last nonlinearity, so where it looks follows from the covariances of features and activity, which one pass over
-the training trials gives; a few steps then do the rest.
+the training trials gives; a few steps then do the rest. Of a core that has learned nothing yet the movie itself tells.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from napari_vidrecon.encoders.architecture import Architecture, ReadoutFit
 from napari_vidrecon.encoders.training.batches import Batches
+from napari_vidrecon.encoders.training.samples import SessionSamples
 
 PENALTIES = (3.0, 10.0, 30.0, 100.0)
 """Of the ridge regression, in units of the features' mean variance; each neuron has the one that predicts it best."""
@@ -25,6 +27,7 @@ JUDGING_SHARE = 5
 LEAST_TRIALS = 5
 MOST_FRAMES = 20_000
 """More of them say little more of where a neuron looks, and each costs as much."""
+MOST_FRAMES_A_TRIAL = 2_000
 FEATURES_AT_ONCE = 512
 NEURONS_AT_ONCE = 512
 """Of a regression that takes a minute on one core no piece does more than a second: between two it can be stopped."""
@@ -32,6 +35,16 @@ POWER_STEPS = 30
 MOST_GAIN = 3.0
 """A penalty makes maps small; no more than so many times larger are they made again."""
 SMALLEST = 1e-9
+PLACES_ACROSS = 9
+"""Parts of the screen's shorter side, in one of which each neuron is looked for."""
+ANSWERED_S = (0.05, 0.25)
+"""Activity follows what was shown so long before."""
+PLACE_PENALTY = 1.0
+"""Of the ridge regression on brightness, contrast and change, each of variance 1."""
+CORRELATED_FRAMES = 5.0
+"""So many say as much of a neuron's place as one that is by itself."""
+PLACE_ROUNDS = 30
+"""Of finding where the population looks, from where each neuron may, and the other way round."""
 
 
 @dataclass
@@ -446,3 +459,74 @@ def _correlation(
     """(N,) of prediction and activity."""
     agreement, power = _agreement(space, features, sums, between)
     return agreement / power.sqrt()
+
+
+@torch.no_grad()
+def first_places(samples: SessionSamples, between: Callable[[], None] | None = None) -> torch.Tensor:
+    """Where each neuron looks, told by its activity and the movies alone.
+
+    A ridge regression of the activity on what was shown in each part of the screen a moment before: brightness,
+    contrast and change, to one of which neurons of any kind answer. What a part explains is how likely a neuron looks
+    there; where all together look is found along with it (expectation and maximisation), so that a neuron which says
+    little is put among the others.
+
+    Parameters
+    ----------
+    samples
+        Of a mouse; a part of its training trials is read.
+    between
+        Called about once a second; may raise `KeyboardInterrupt`.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, 2) row and column, from -1 to 1 over the screen.
+    """
+    frames = min(MOST_FRAMES_A_TRIAL, max(1, samples.session.clip_frames(samples.trial_ids[0])))
+    wanted = min(len(samples.trial_ids), max(LEAST_TRIALS, MOST_FRAMES // frames))
+    spread = torch.linspace(0, len(samples.trial_ids) - 1, wanted).round().int().tolist()
+    moments, sides = None, (1, 1)
+    for index in spread:
+        (between or _go_on)()
+        arrays = samples.arrays(samples.trial_ids[index])
+        video = torch.as_tensor(arrays.video[:MOST_FRAMES_A_TRIAL]).float()
+        sides, seen = _shown_before(video, samples.session.frame_rate_hz)
+        mine = Moments.of(seen.double(), torch.as_tensor(arrays.responses[:, :MOST_FRAMES_A_TRIAL]).double().T)
+        if moments is None:
+            moments = mine
+        else:
+            moments.add(mine)
+    assert moments is not None
+    found = moments.centred()
+    sd = found.features.diagonal().clamp(min=SMALLEST).sqrt()
+    alike = Covariances(found.features / sd / sd[:, None], found.shared / sd[:, None])
+    weights = alike.ridge(PLACE_PENALTY, slice(None), between or _go_on)
+    explained = _smooth((weights * alike.shared).unflatten(0, (-1, *sides)).sum(0).permute(2, 0, 1)).flatten(1)
+    likely = moments.frames / CORRELATED_FRAMES / 2.0 * explained
+    of_all = torch.full_like(likely[0], 1.0 / likely.shape[1])
+    for _ in range(PLACE_ROUNDS):
+        of_each = torch.softmax(of_all.log() + likely, dim=1)
+        together = _smooth(of_each.mean(0).unflatten(0, sides)[None]).flatten()
+        of_all = together / together.sum() + SMALLEST
+    axes = torch.meshgrid(*(torch.linspace(-1, 1, side, dtype=likely.dtype) for side in sides), indexing="ij")
+    return torch.stack([of_each @ axis.flatten() for axis in axes], 1).float()
+
+
+def _smooth(maps: torch.Tensor) -> torch.Tensor:
+    """Maps (M, rows, columns), each part with a share of its neighbours."""
+    near = torch.tensor([0.25, 0.5, 0.25], dtype=maps.dtype)
+    return F.conv2d(maps[:, None], near[None, None, :, None] * near, padding=1)[:, 0]
+
+
+def _shown_before(video: torch.Tensor, frame_rate_hz: float) -> tuple[tuple[int, int], torch.Tensor]:
+    """Rows and columns of a coarse screen, and (F, 3 * rows * columns) what was in each part a moment before."""
+    scale = max(1.0, min(video.shape[1:]) / PLACES_ACROSS)
+    sides = (max(1, round(video.shape[1] / scale)), max(1, round(video.shape[2] / scale)))
+    change = torch.zeros_like(video)
+    change[1:] = video.diff(dim=0).abs()
+    mean, square, changed = (F.adaptive_avg_pool2d(each, sides) for each in (video, video.square(), change))
+    contrast = (square - mean.square()).clamp(min=0).sqrt()
+    shown = torch.stack([mean, contrast, changed], 1).flatten(1)
+    first, last = (round(each * frame_rate_hz) for each in ANSWERED_S)
+    held = torch.cat([shown[:1].expand(last, -1), shown])
+    return sides, torch.stack([held[last - lag : len(held) - lag] for lag in range(first, last + 1)]).mean(0)

@@ -35,7 +35,7 @@ from napari_vidrecon.encoders.training.checkpoint import (
 )
 from napari_vidrecon.encoders.training.core import PretrainedCore, Teacher, first_core
 from napari_vidrecon.encoders.training.processes import Processes
-from napari_vidrecon.encoders.training.readout_fit import fit_readouts, start_readouts
+from napari_vidrecon.encoders.training.readout_fit import first_places, fit_readouts, start_readouts
 from napari_vidrecon.encoders.training.samples import SampleStatistics, SessionSamples
 from napari_vidrecon.encoders.training_recipe import TrainingRecipe
 from napari_vidrecon.encoders.window_encoder import WindowEncoder
@@ -253,9 +253,15 @@ class Trainer:
         neurons = [session.n_neurons for session in self.sessions]
         with self._chance(self.recipe.seed):
             try:
-                return self.architecture.build(neurons, self.canvas, statistics).to(self.device)
+                module = self.architecture.build(neurons, self.canvas, statistics).to(self.device)
             except ValidationError as raised:
                 raise ConfigError(first_fault(raised, "recipe")) from None
+        # On a canvas of another shape, or of colours one below the other, the screen's places are not the map's.
+        screen = (self.canvas.rows, self.canvas.columns) == (self.canvas.screen_rows, self.canvas.screen_columns)
+        if isinstance(module, Architecture) and module.looks_at_points and screen and not self.canvas.colours:
+            for mouse, samples in enumerate(self.samples):
+                module.look_at(mouse, first_places(samples, self.on_fitting).to(self.device))
+        return module
 
     def _begin_trained(self) -> PretrainedCore | None:
         """The core that comes along, put into the encoder; None where none is wanted, or none suits."""
