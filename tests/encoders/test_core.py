@@ -381,6 +381,13 @@ def test_where_neurons_look_is_told_by_activity_and_movies(rate_hz, frames, rows
     assert (found[3] <= found[:3].max(0)).all()
 
 
+def test_of_movies_that_never_change_neurons_begin_in_the_middle():
+    samples, _ = samples_of(30.0, 100, 36, 64)
+    for trial in samples.trial_ids:
+        samples.arrays(trial).video[:] = 127
+    assert torch.equal(first_places(samples), torch.zeros(4, 2))
+
+
 @pytest.mark.parametrize("recipe", [FactorisedRecipe, RecurrentRecipe, ViV1TRecipe])
 def test_readouts_that_look_at_points_begin_where_activity_tells(new_mouse, recipe):
     training = Trainer([new_mouse], recipe(steps=2, batch_size=2), [new_mouse.trials_in_tier("train")])

@@ -498,6 +498,9 @@ def first_places(samples: SessionSamples, between: Callable[[], None] | None = N
             moments.add(mine)
     assert moments is not None
     found = moments.centred()
+    if not found.variance > SMALLEST:
+        # Movies that never change tell nothing.
+        return torch.zeros(found.shared.shape[1], 2)
     sd = found.features.diagonal().clamp(min=SMALLEST).sqrt()
     alike = Covariances(found.features / sd / sd[:, None], found.shared / sd[:, None])
     weights = alike.ridge(PLACE_PENALTY, slice(None), between or _go_on)
