@@ -18,7 +18,7 @@ from torch import nn
 from napari_vidrecon.encoders.architecture import SeesBehaviour, roughness
 from napari_vidrecon.encoders.architectures.factorised import VIDEO_MEAN, VIDEO_SD, FactorisedConfig, GaussianReadout
 from napari_vidrecon.encoders.encoder import Canvas
-from napari_vidrecon.encoders.training_recipe import QuickRecipe, size_ratio, taps_on
+from napari_vidrecon.encoders.training_recipe import MOST_STEPS, QuickRecipe, size_ratio, taps_on
 from napari_vidrecon.encoders.windows import (
     CHECKED,
     Count,
@@ -75,6 +75,7 @@ class RecurrentRecipe(QuickRecipe):
     """One that learns from a small session on a CPU."""
 
     architecture: Literal["recurrent"] = Field("recurrent", description="kind of encoder")
+    steps: int = Field(1800, ge=1, le=MOST_STEPS, description="optimiser steps for each mouse")
     window_size: int = Field(24, ge=2, le=512, description="frames an encoder learns from at once")
     window_step: int = Field(1, ge=1, le=512, description="distance between them, in frames at 30 Hz")
     first_channels: int = Field(16, ge=1, le=4096, description="filters on a frame")
