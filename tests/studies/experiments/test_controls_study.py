@@ -109,10 +109,10 @@ def test_a_mouse_with_one_clip_has_no_other_and_says_so(tiny_plan, outcome_of) -
 
 
 def test_clips_of_another_length_are_no_partners(tiny_plan, copy_of_small_session) -> None:
-    file = copy_of_small_session / "data" / "behavior" / "2.npy"
-    behavior = np.load(file)
-    behavior[:, 50:] = np.nan
-    np.save(file, behavior)
+    file = copy_of_small_session / "data" / "responses" / "2.npy"
+    responses = np.load(file)
+    responses[:, 50:] = np.nan
+    np.save(file, responses)
     mouse = replace(tiny_plan.mice[0], session=copy_of_small_session, trials=(0, 2, 1))
     plan = Plan((mouse,), replace(tiny_plan.scale, frames=None))
     found = {clip.trial: other.trial for clip, other in controls.partners(plan).items()}
