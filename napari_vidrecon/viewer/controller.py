@@ -30,15 +30,15 @@ EDIT_RESTS_MILLISECONDS = 250
 OF_MASK = ("mask", "mask_content")
 EDITED = ("mask_threshold", *OF_MASK, *OF_NEURONS, "ablation")
 """The settings that can change while a run goes on."""
-REDRAW_SHARE = 0.025
-"""Most of the time that pictures may take. While Qt paints, it keeps Python, and so the run, waiting; a processor that
-draws by itself takes its other cores from the run as well, which costs as much again. A graphics card draws several
-pictures a second within this share, such a processor one in a second or two."""
+REDRAW_SHARE = 0.015
+"""Most of the time that pictures of the whole board may take. While Qt paints, it keeps Python, and so the run,
+waiting; a processor that draws by itself takes its other cores from the run as well, which costs as much again. A
+graphics card draws one or two a second within this share, such a processor one in some six seconds."""
 SNAPSHOT_SECONDS = 0.25
 """Least time between two snapshots that are asked for."""
-FIRST_REST_SECONDS = 0.4
+FIRST_REST_SECONDS = 1.5
 """After the start of a run: its first steps are all but grey, and a picture of them would only put off the next."""
-LONGEST_REST_SECONDS = 4.0
+LONGEST_REST_SECONDS = 8.0
 """However long a picture of the whole board took: a person still sees errors and scores go on. The movie itself grows
 between two of them (`live_picture.py`)."""
 GOING_ON = (RunState.LOADING, RunState.RUNNING, RunState.PAUSED)

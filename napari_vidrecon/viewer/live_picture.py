@@ -29,7 +29,7 @@ from napari_vidrecon.viewer.board.tiles import Box
 from napari_vidrecon.viewer.faults import guarded
 from napari_vidrecon.viewer.model import ErrorMode, RunState
 
-PICTURE_MILLISECONDS = 90
+PICTURE_MILLISECONDS = 95
 PLATFORM = "xcb"
 """Qt's name of the X Window System: there a window inside a window is sure to let the mouse through."""
 LONGEST_WAY_SECONDS = 3.0

@@ -23,6 +23,8 @@ PROGRESS_HZ = 5.0
 LINE_WIDTH_PX = 1.8
 LEVEL_WIDTH_PX = 1.4
 DOT_PX, MOST_DOTS = 4.0, 30
+NOT_YET = "\N{FIGURE DASH}.\N{FIGURE DASH}\N{FIGURE DASH}\N{FIGURE DASH}"
+"""As wide as the correlation that will stand there, so that no line is added then."""
 WIDTH_IN_LETTERS, LEAST_WIDTH_IN_LETTERS = 44, 24
 HEIGHT_IN_LINES, LEAST_HEIGHT_IN_LINES = 8, 5
 AXIS_WIDTH_IN_LETTERS = 6
@@ -364,39 +366,29 @@ class ProgressPlot(QWidget):
         layout.setStretchFactor(self.correlation_plot, 4)
         self._draw()
 
-    def set_history(self, history: History) -> None:
-        """Draw a run's history; calls that come too fast are drawn together."""
-        self._history = history
-        self._redraw.throttle()
+    def show_run(
+        self, history: History | None, *, levels: dict[str, float] | None = None, ghost: History | None = None
+    ) -> None:
+        """Draw a run; calls that come too fast are drawn together.
 
-    def set_ghost(self, history: History | None) -> None:
-        """Draw the video correlation of another run behind that of this one; None of none."""
-        if history is not self._ghost:
-            self._ghost = history
+        Parameters
+        ----------
+        history
+            Of the run; None while nothing is known of it.
+        levels
+            What the true movie reaches: "loss" (or else "response_loss") and "response_correlation"; may be empty.
+        ghost
+            Of another run, whose video correlation is drawn behind that of this one.
+        """
+        wanted = (history, dict(levels or {}), ghost)
+        if history is not self._history or wanted[1:] != (self._levels, self._ghost):
+            self._history, self._levels, self._ghost = wanted
             self._redraw.throttle()
 
     def mark_step(self, step: float | None) -> None:
         """Draw a line at the step that is looked back at; None takes it away."""
         if step != self._looked_at:
             self._looked_at = step
-            self._redraw.throttle()
-
-    def set_levels(self, levels: dict[str, float]) -> None:
-        """Draw what the true movie reaches.
-
-        Parameters
-        ----------
-        levels
-            "loss" (or else "response_loss") and "response_correlation"; may be empty.
-        """
-        if levels != self._levels:
-            self._levels = dict(levels)
-            self._redraw.throttle()
-
-    def clear(self) -> None:
-        """Forget the history and the levels."""
-        if self._history is not None or self._levels:
-            self._history, self._levels = None, {}
             self._redraw.throttle()
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -422,22 +414,21 @@ class ProgressPlot(QWidget):
         _draw_points(self._activity, *activity)
         level = self._levels.get("loss", self._levels.get("response_loss", np.nan))
         _place(self._loss_level, level)
-        activity_level = self._levels.get("response_correlation", np.nan) if len(activity[0]) else np.nan
-        _place(self._activity_level, activity_level)
+        activity_level = self._levels.get("response_correlation", np.nan)
+        _place(self._activity_level, activity_level if len(activity[0]) else np.nan)
         self._set_ranges(steps, loss, level, np.concatenate([video[1], activity[1]]))
-        compared = bool(len(before[1]) and len(video[1]))
-        ghost_words = [(f"run before {before[1][-1]:.3f}", "ghost")] if compared else []
 
         parts = [(f"loss {loss[-1]:.3f}" if len(loss) else "loss", "blue")]
         if np.isfinite(level):
             parts.append((f"dashed: true movie {level:.3f}", ""))
         self.loss_heading.show_parts(*parts)
-        parts = [("video correlation" + (f" {video[1][-1]:.3f}" if len(video[1]) else ""), "orange")]
-        if len(activity[1]):
-            parts.append((f"activity correlation {activity[1][-1]:.3f}", "green"))
+        # Named before they are known, and in few words: a line more in the middle of a run would move all around it.
+        parts = [("correlation:", ""), (f"video {_newest(video[1])}", "orange")]
+        parts.append((f"activity {_newest(activity[1])}", "green"))
         if np.isfinite(activity_level):
             parts.append((f"dashed: true movie {activity_level:.3f}", ""))
-        parts += ghost_words
+        if len(before[1]):
+            parts.append((f"run before {_newest(before[1])}", "ghost"))
         self.correlation_heading.show_parts(*parts)
         for plot in (self.loss_plot, self.correlation_plot):
             # Views and axes would otherwise adapt one after the other, with a picture of the window for each.
@@ -459,6 +450,11 @@ def _draw_points(curve: pg.PlotDataItem, steps: np.ndarray, values: np.ndarray) 
     """Few measurements are drawn with a dot each, because one alone makes no line."""
     few = len(steps) <= MOST_DOTS
     curve.setData(steps, values, symbol="o" if few else None, symbolSize=DOT_PX, symbolPen=None)
+
+
+def _newest(values: np.ndarray) -> str:
+    """The last number, if there is one."""
+    return f"{values[-1]:.3f}" if len(values) else NOT_YET
 
 
 def _place(line: pg.InfiniteLine, value: float) -> None:

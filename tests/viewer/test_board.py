@@ -1143,6 +1143,8 @@ def test_zoomed_the_mask_fills_the_canvas_and_all_comes_back(board: Board, model
     inside = np.argwhere(model.mask.binary(model.training_threshold)).mean(axis=0)
     middle = image(board, "reconstruction").data_to_world((0, *inside))[1:]
     np.testing.assert_allclose(camera.center[-2:], middle, atol=2 * board.layout.pitch)
+    # Told of it only while the canvas is drawn, letters would have it drawn once more.
+    assert {layer.scale_factor for layer in board.layers.ours()} == {1 / camera.zoom}
     model.set_view(zoomed=False)
     assert camera.zoom == pytest.approx(whole)
 

@@ -150,7 +150,7 @@ def test_no_number_beside_a_curve_lies_over_another_however_low_the_plot(qtbot: 
     plot = ProgressPlot()
     qtbot.addWidget(plot)
     plot.resize(300, height_px)
-    plot.set_history(History({"step": [1.0, 2.0], "loss": [3.0, -9.0], "seconds": [1.0, 2.0]}))
+    plot.show_run(History({"step": [1.0, 2.0], "loss": [3.0, -9.0], "seconds": [1.0, 2.0]}))
     plot.show()
     qtbot.waitExposed(plot)
     for each in (plot.loss_plot, plot.correlation_plot):
@@ -169,8 +169,11 @@ def test_dragging_over_the_steps_asks_for_them_and_a_double_click_for_the_newest
     plot.resize(400, 400)
     plot.show()
     steps = [float(step) for step in range(1, 11)]
-    plot.set_history(History({"step": steps, "loss": steps, "seconds": steps, "video_correlation": [0.5] * 10}))
-    plot.set_ghost(History({"step": steps, "loss": steps, "seconds": steps, "video_correlation": [0.25] * 10}))
+    run, before = (
+        History({"step": steps, "loss": steps, "seconds": steps, "video_correlation": [correlation] * 10})
+        for correlation in (0.5, 0.25)
+    )
+    plot.show_run(run, ghost=before)
     qtbot.waitUntil(lambda: "run before 0.250" in plot.correlation_heading.text(), timeout=5000)
     asked: list[float | None] = []
     plot.step_asked_for.connect(asked.append)

@@ -130,16 +130,31 @@ def test_the_progress_plot_draws_a_history_and_its_levels(qtbot: QtBot) -> None:
     plot = ProgressPlot()
     qtbot.addWidget(plot)
     plot.show()
-    plot.set_levels({"loss": 2.5, "response_correlation": 0.4})
-    plot.set_history(growing_history())
+    plot.show_run(growing_history(), levels={"loss": 2.5, "response_correlation": 0.4})
     (loss,) = plot.loss_plot.getPlotItem().listDataItems()
     qtbot.waitUntil(lambda: loss.yData is not None and len(loss.yData) == STEPS)
     _run_before, correlation, *_others = plot.correlation_plot.getPlotItem().listDataItems()
     np.testing.assert_allclose(correlation.xData, [5, 10, 15, 20])
     low, high = plot.loss_plot.getPlotItem().viewRange()[1]
     assert low < 2.5 < 4.0 < high
-    plot.clear()
+    plot.show_run(None)
     qtbot.waitUntil(lambda: not len(loss.yData if loss.yData is not None else []))
+
+
+def test_words_above_the_curves_take_no_line_more_when_their_numbers_come(qtbot: QtBot) -> None:
+    plot = ProgressPlot()
+    qtbot.addWidget(plot)
+    plot.resize(329, 300)
+    plot.show()
+    numbers = {"video_correlation": [0.5, 0.6], "response_correlation": [0.3, 0.4]}
+    run = History({"step": [1.0, 2.0], "loss": [3.0, 2.0], "seconds": [1.0, 1.0]} | numbers)
+    levels = {"loss": 2.5, "response_correlation": 0.4}
+    plot.show_run(None, levels=levels, ghost=run)
+    qtbot.waitUntil(lambda: "run before 0.600" in plot.correlation_heading.text())
+    named = plot.correlation_heading.sizeHint().height()
+    plot.show_run(run, levels=levels, ghost=run)
+    qtbot.waitUntil(lambda: "activity 0.400" in plot.correlation_heading.text())
+    assert plot.correlation_heading.sizeHint().height() == named
 
 
 @pytest.mark.window

@@ -57,6 +57,9 @@ class BoardCamera:
             camera.center = (0.0, (view.top + view.bottom) / 2, (view.left + view.right) / 2)
             height, width = self.canvas
             camera.zoom = 1 / layout.pixel if part is None else min(height / part.height, width / part.width)
+        # Napari tells its layers while it draws, too late for letters: they would have all of it drawn once more.
+        for layer in self._layers.ours():
+            layer.scale_factor = self.unit
         self._left = self._place()
 
     @property

@@ -209,18 +209,12 @@ class RunPanel(QWidget):
         if "loss" in levels:
             # The curve is the loss of the optimisation, so its level must be the true movie's loss for that target.
             levels["response_loss"] = levels["loss"]
-        if model.run_recipe is not None:
-            if model.snapshot is None:
-                self.plot.clear()
-            else:
-                self.plot.set_history(model.snapshot.history)
-                self.plot.set_ghost(None if model.shown is None else model.shown.history)
-        elif model.shown is not None:
-            self.plot.set_history(model.shown.history)
-            self.plot.set_ghost(None if model.compared is None else model.compared.history)
+        shown, compared = (None if each is None else each.history for each in (model.shown, model.compared))
+        if model.run_recipe is None:
+            history, ghost = shown, compared
         else:
-            self.plot.clear()
-        self.plot.set_levels(levels)
+            history, ghost = None if model.snapshot is None else model.snapshot.history, shown
+        self.plot.show_run(history, levels=levels, ghost=ghost)
 
     def _more(self) -> QWidget:
         fields = self.more_fields = form()
