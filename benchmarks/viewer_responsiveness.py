@@ -2,15 +2,17 @@
 
     python benchmarks/viewer_responsiveness.py                          # prints a table
     python benchmarks/viewer_responsiveness.py --json window.json       # and writes the numbers
+    python benchmarks/viewer_responsiveness.py --open mouse encoder.safetensors mask.npy   # instead of the sample
     python benchmarks/viewer_responsiveness.py --cycles 200             # also starts and stops so often
     python benchmarks/viewer_responsiveness.py --turns 0 --docks 50     # opens and closes docks and sessions so often
     python benchmarks/viewer_responsiveness.py --turns 0 --studies 50   # opens, runs and closes a study so often
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/viewer_responsiveness.py     # without a display
 
-The sample is opened in a real window. Lateness is how much too late a 10 ms timer of the event loop fires: what a
-person feels as lag. The cost of the live view is the time of all steps of a run with the window beside the time of
-the same run without one, in the middle of several such pairs: machines are rarely quiet. Of a pair now the one, now
-the other comes first. Noise touches least the processor's time that the window's thread and Mesa's threads take.
+The sample, or what is given, is opened in a real window. Lateness is how much too late a 10 ms timer of the event
+loop fires: what a person feels as lag. The cost of the live view is the time of all steps of a run with the window
+beside the time of the same run without one, in the middle of several such pairs: machines are rarely quiet. Of a pair
+now the one, now the other comes first. Noise touches least the processor's time that the window's thread and Mesa's
+threads take.
 """
 
 from __future__ import annotations
@@ -102,12 +104,13 @@ class LatenessProbe:
         return float(np.percentile(self.late_ms, percent)) if self.late_ms else float("nan")
 
 
-def measure(steps: int, turns: int, cycles: int, docks: int, studies: int) -> dict[str, float]:
-    """Open the sample in a window and measure everything."""
+def measure(steps: int, turns: int, cycles: int, docks: int, studies: int, opened: list[Path]) -> dict[str, float]:
+    """Open the sample, or what is given, in a window and measure everything."""
     import napari
     from qtpy.QtWidgets import QApplication
 
     from napari_vidrecon.viewer.contributions.commands import show_board
+    from napari_vidrecon.viewer.opening import open_path
     from napari_vidrecon.viewer.registry import workspace_of
 
     measured: dict[str, float] = {}
@@ -119,7 +122,11 @@ def measure(steps: int, turns: int, cycles: int, docks: int, studies: int) -> di
     model.set_settings(device="cpu", config=model.config.changed(steps=steps))
 
     began = time.perf_counter()
-    widget.open_sample()
+    if opened:
+        for path in opened:
+            open_path(model, path)
+    else:
+        widget.open_sample()
     QApplication.processEvents()
     measured["sample open, s"] = time.perf_counter() - began
     measured["activity predicted after, s"] = wait(lambda: model.stimulus_prediction is not None)
@@ -354,11 +361,12 @@ def main() -> None:
     parser.add_argument("--cycles", type=int, default=0, help="starts and stops to endure")
     parser.add_argument("--docks", type=int, default=0, help="times that docks and sessions are opened and closed")
     parser.add_argument("--studies", type=int, default=0, help="times that a study is opened, run and closed")
+    parser.add_argument("--open", type=Path, nargs="+", default=[], help="a session, an encoder and a mask")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["VIDRECON_RUNS"] = os.environ["VIDRECON_STATE"] = folder
-        measured = measure(chosen.steps, chosen.turns, chosen.cycles, chosen.docks, chosen.studies)
+        measured = measure(chosen.steps, chosen.turns, chosen.cycles, chosen.docks, chosen.studies, chosen.open)
     import torch
 
     about = {
