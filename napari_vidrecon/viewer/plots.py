@@ -429,7 +429,8 @@ class ProgressPlot(QWidget):
             parts.append((f"dashed: true movie {activity_level:.3f}", ""))
         if len(before[1]):
             parts.append((f"run before {_newest(before[1])}", "ghost"))
-        self.correlation_heading.show_parts(*parts)
+        # A line ends between two of them, not within one.
+        self.correlation_heading.show_parts(*((text.replace(" ", "&nbsp;"), colour) for text, colour in parts))
         for plot in (self.loss_plot, self.correlation_plot):
             # Views and axes would otherwise adapt one after the other, with a picture of the window for each.
             plot.scene().prepareForPaint()

@@ -174,7 +174,7 @@ def test_dragging_over_the_steps_asks_for_them_and_a_double_click_for_the_newest
         for correlation in (0.5, 0.25)
     )
     plot.show_run(run, ghost=before)
-    qtbot.waitUntil(lambda: "run before 0.250" in plot.correlation_heading.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "before&nbsp;0.250" in plot.correlation_heading.text(), timeout=5000)
     asked: list[float | None] = []
     plot.step_asked_for.connect(asked.append)
     inner = plot.correlation_plot

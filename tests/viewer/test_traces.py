@@ -150,10 +150,10 @@ def test_words_above_the_curves_take_no_line_more_when_their_numbers_come(qtbot:
     run = History({"step": [1.0, 2.0], "loss": [3.0, 2.0], "seconds": [1.0, 1.0]} | numbers)
     levels = {"loss": 2.5, "response_correlation": 0.4}
     plot.show_run(None, levels=levels, ghost=run)
-    qtbot.waitUntil(lambda: "run before 0.600" in plot.correlation_heading.text())
+    qtbot.waitUntil(lambda: "before&nbsp;0.600" in plot.correlation_heading.text())
     named = plot.correlation_heading.sizeHint().height()
     plot.show_run(run, levels=levels, ghost=run)
-    qtbot.waitUntil(lambda: "activity 0.400" in plot.correlation_heading.text())
+    qtbot.waitUntil(lambda: "activity&nbsp;0.400" in plot.correlation_heading.text())
     assert plot.correlation_heading.sizeHint().height() == named
 
 
