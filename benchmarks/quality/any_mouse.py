@@ -10,7 +10,8 @@ receptive-field centres were drawn in; of the semi-real mouse, `semi`, with its 
 the model's own centres add up to half of what they do in the middle), its pieces and holes; and, inside its
 alpha >= 1, `best` with the prior of the session, `best` with the stated one (level 127.5), and `paper` with its steps
 tuned on other clips. Of the arena's four also what the simulation itself, as encoder, makes of the same activity under
-the same prior: more than that no encoder can give. Single noisy trials, one encoder. Simulated, or semi-real.
+the same prior: more than that no encoder can give; under a prior with the spectrum of the very clip, which nobody
+knows; and of the activity without its noise. Single noisy trials, one encoder. Simulated, or semi-real.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ METHODS = {
     "best, stated prior": ("best", {"prior_from": "stated"}),
 }
 BOUND = "simulation as encoder"
+BOUNDS = {
+    BOUND: {},
+    f"{BOUND}, spectrum of the clip": {"own_spectrum": True},
+    f"{BOUND}, activity without noise": {"noiseless": True},
+}
 FIELDS = {
     **{mouse.name: Field(*mouse.centre_px, mouse.radius_px, mouse.radius_px, 0.0) for mouse in ARENA_MICE},
     **{name: mouse.field for name, mouse in OTHER_MICE.items()},
@@ -125,7 +131,7 @@ class Measured:
         correlation, rmse = np.mean(found, axis=0)
         return {"correlation": float(correlation), "rmse": float(rmse)}
 
-    def bound(self, clips: list[int]) -> dict[str, float] | None:
+    def bound(self, clips: list[int], *, noiseless: bool = False, own_spectrum: bool = False) -> dict | None:
         """What the simulation itself gives as encoder, mean over clips; None for mice that are not of the arena."""
         simulated = [mouse for mouse in ARENA_MICE if mouse.name == self.name]
         if not simulated:
@@ -133,7 +139,11 @@ class Measured:
         encoder, found = SimulatedEncoder(simulated[0]), []
         for clip in clips:
             trial = self.session.trial(clip).part(0, FRAMES)
-            found.append(self.scores(reconstructed(encoder, trial, trial.responses), trial.video))
+            activity = trial.responses
+            if noiseless:
+                activity = encoder.cortex.rates(trial.video, trial.behavior, trial.pupil_center)
+            video = reconstructed(encoder, trial, activity, own_spectrum=own_spectrum)
+            found.append(self.scores(video, trial.video))
         correlation, rmse = np.mean(found, axis=0)
         return {"correlation": float(correlation), "rmse": float(rmse)}
 
@@ -185,7 +195,8 @@ def main() -> None:
         known["steps"] = known.get("steps") or mouse.tuned_steps()
         tuned = quiet("paper", steps=known["steps"])
         known["paper, tuned steps"] = known.get("paper, tuned steps") or mouse.mean_scores(tuned, clips)
-        known[BOUND] = known.get(BOUND) or mouse.bound(clips)
+        for bound, changes in BOUNDS.items():
+            known[bound] = known.get(bound) or mouse.bound(clips, **changes)
         with replacing_file(out) as file:
             file.write_text(json.dumps(told, indent=1) + "\n")
     print("\n".join(rows(told)))

@@ -22,8 +22,9 @@ from tables import interval
 import napari_vidrecon as vr
 from napari_vidrecon.encoders.encoder import SCREEN_COLUMNS, SCREEN_ROWS
 from napari_vidrecon.reconstruction.gradients import likelihood_scale, negative_log_likelihood
-from napari_vidrecon.reconstruction.spectral_prior import about_movies
+from napari_vidrecon.reconstruction.spectral_prior import about_movies, stated
 from napari_vidrecon.reconstruction.update import build_update
+from napari_vidrecon.sessions.session_statistics import MovieStatistics
 from napari_vidrecon.sessions.trial import Trial
 
 LARGEST_DIFFERENCE = 0.01
@@ -34,9 +35,20 @@ TRAINED_NOISELESS = "trained encoder, expected activity"
 PERFECT_NOISELESS = "simulation as encoder, expected activity"
 
 
-def reconstructed(encoder: SimulatedEncoder, trial: Trial, activity: np.ndarray) -> np.ndarray:
-    """What its prior gives with the simulation as encoder, all frames in every step."""
-    config, _ = about_movies(vr.ReconstructionConfig.preset("best", **PRIOR_ALONE), trial, [])
+def reconstructed(
+    encoder: SimulatedEncoder, trial: Trial, activity: np.ndarray, *, own_spectrum: bool = False
+) -> np.ndarray:
+    """What its prior gives with the simulation as encoder, all frames in every step.
+
+    Parameters
+    ----------
+    own_spectrum : the prior has the spectrum of the very movie that was shown, which nobody knows.
+    """
+    preset = vr.ReconstructionConfig.preset("best", **PRIOR_ALONE)
+    if own_spectrum:
+        config = stated(preset, MovieStatistics.of([trial.video], trial.frame_rate_hz))
+    else:
+        config, _ = about_movies(preset, trial, [])
     screen = (slice(0, SCREEN_ROWS), slice(0, SCREEN_COLUMNS))
     video = torch.full((FRAMES, SCREEN_ROWS, SCREEN_COLUMNS), config.initial_level)
     update = build_update(config, video, screen, trial.frame_rate_hz)
