@@ -28,7 +28,7 @@ from napari_vidrecon.viewer.registry import workspace_of
 IMAGES = Path(__file__).parent / "images"
 WINDOW_SIZE = (1600, 1000)
 PICTURE_SIZE = (1280, 800)
-STEPS, SEEN_AT_STEP, DRAWS = 40, 12, 8
+STEPS, SEEN_AT_STEP, DRAWS = 40, 5, 8
 LONGEST_WAIT_S = 300.0
 SETTLE_S = 1.5
 POLL_S = 0.01
@@ -69,11 +69,23 @@ class Photographer:
         """Show a frame."""
         self.viewer.dims.set_current_step(0, frame)
 
-    def take(self, name: str) -> None:
-        """Save the picture of the whole window, small: every one of them stays in the repository's history."""
+    def take(self, name: str, *, off_the_screen: bool = False) -> None:
+        """Save the picture of the whole window, small: every one of them stays in the repository's history.
+
+        Parameters
+        ----------
+        name
+            Of the file, without its ending.
+        off_the_screen
+            With what is drawn over the window while a run goes on, which a window does not know of itself.
+        """
         self.wait(SETTLE_S)
-        pixels = self.viewer.screenshot(canvas_only=False, flash=False)
-        picture = Image.fromarray(pixels).convert("RGB").resize(PICTURE_SIZE, Image.Resampling.LANCZOS)
+        if off_the_screen:
+            window = commands.main_window_of(self.viewer)
+            taken = Image.fromqpixmap(window.screen().grabWindow(window.winId()))
+        else:
+            taken = Image.fromarray(self.viewer.screenshot(canvas_only=False, flash=False))
+        picture = taken.convert("RGB").resize(PICTURE_SIZE, Image.Resampling.LANCZOS)
         picture = picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         picture.save(self.folder / f"{name}.png", optimize=True)
         print(self.folder / f"{name}.png", flush=True)
@@ -97,7 +109,7 @@ def take_all(folder: Path) -> None:
     photo.controller.start()
     photo.go_to(40)
     photo.wait_for(lambda: model.snapshot is not None and model.snapshot.info.step >= SEEN_AT_STEP)
-    photo.take("running")
+    photo.take("running", off_the_screen=True)
     photo.wait_for(lambda: model.state in (RunState.DONE, RunState.FAILED))
 
     photo.open("Results")
